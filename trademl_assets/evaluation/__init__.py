@@ -1,0 +1,1 @@
+"""Judging calibrated probabilities: verdict, significance, plots, the report page. No fitting."""

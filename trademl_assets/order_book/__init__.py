@@ -1,0 +1,1 @@
+"""Tall book rows to checked, compressed snapshots of one instrument and day. No alignment across instruments."""

@@ -1,0 +1,1 @@
+"""Hyper-parameter studies over trainings. No training loop of its own."""
