@@ -1,0 +1,202 @@
+"""The typed parameters of a dataset, shaped as they stand in YAML. Every value is written there; nothing has a default."""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from trademl_assets.foundation.parameters import Parameters
+
+Part = Literal["train", "validation", "calibration", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "test")
+ClockColumn = Literal["hour", "weekday", "rolling_volatility", "volume_percentile", "market_regime", "days_since_start"]
+LongTermStatistic = Literal["mean_bps", "std_bps", "skew", "kurtosis", "volume", "volatility_bps"]
+SECONDS_PER_DAY = 86_400
+
+
+class FixedBoundaries(Parameters):
+    """Class edges given in basis points of the log mid return, strictly increasing; C - 1 edges make C classes."""
+
+    kind: Literal["fixed"]
+    edges_bps: tuple[float, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _edges_increase(self) -> Self:
+        if any(low >= high for low, high in zip(self.edges_bps, self.edges_bps[1:], strict=False)):
+            raise ValueError(f"edges_bps must increase strictly, found {list(self.edges_bps)}")
+        return self
+
+
+class QuantileBoundaries(Parameters):
+    """Equal-probability class edges, fitted on the training samples of the decision stride."""
+
+    kind: Literal["quantile"]
+    classes: int = Field(ge=2)
+
+
+Boundaries = Annotated[FixedBoundaries | QuantileBoundaries, Field(discriminator="kind")]
+
+
+class LabelParameters(Parameters):
+    """Price classes of the log mid return over a horizon.
+
+    `decision_stride_seconds` places the decisions every part has (counted from midnight); `training_phase_seconds`
+    places the additional training-only ones and divides the stride (equal to it: none). A mid at either end of a
+    label must have been observed at most `max_mid_age_seconds` before its grid instant.
+    """
+
+    horizon_seconds: int = Field(gt=0)
+    decision_stride_seconds: int = Field(gt=0)
+    training_phase_seconds: int = Field(gt=0)
+    max_mid_age_seconds: float = Field(ge=0)
+    minimum_class_support: int = Field(ge=0)
+    boundaries: Boundaries
+
+    @model_validator(mode="after")
+    def _phases_divide(self) -> Self:
+        if self.decision_stride_seconds % self.training_phase_seconds:
+            raise ValueError(
+                f"training_phase_seconds ({self.training_phase_seconds}) must divide "
+                f"decision_stride_seconds ({self.decision_stride_seconds})"
+            )
+        if SECONDS_PER_DAY % self.decision_stride_seconds:
+            raise ValueError(f"decision_stride_seconds ({self.decision_stride_seconds}) must divide a day (86400)")
+        return self
+
+
+class BlockParameters(Parameters):
+    """One block of the split: which part it is and how long it lasts (ISO-8601 duration)."""
+
+    part: Part
+    length: timedelta = Field(gt=timedelta(0))
+
+
+class SplitParameters(Parameters):
+    """Blocks in time order, back to back. After a held-out block no training sample starts within the embargo."""
+
+    blocks: tuple[BlockParameters, ...] = Field(min_length=1)
+    embargo_seconds: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _blocks_are_sound(self) -> Self:
+        parts = [block.part for block in self.blocks]
+        if "train" not in parts:
+            raise ValueError("blocks need at least one with part: train")
+        if any(left == right for left, right in zip(parts, parts[1:], strict=False)):
+            raise ValueError(f"neighbouring blocks of the same part must be written as one, found {parts}")
+        if parts.count("calibration") > 1:
+            raise ValueError("the calibration block is contiguous: write it once")
+        return self
+
+
+class SigmaParameters(Parameters):
+    """Trailing standard deviation of a step's return: two windows and the floor (bps per step) below both."""
+
+    short_window_seconds: int = Field(gt=0)
+    long_window_seconds: int = Field(gt=0)
+    floor_bps: float = Field(gt=0)
+
+
+class WindowStream(Parameters):
+    """A stream on the grid's cadence that a model reads over a look-back."""
+
+    lookback: timedelta = Field(gt=timedelta(0))
+
+
+class ClockStream(WindowStream):
+    """The clock stream and the column groups it has."""
+
+    columns: tuple[ClockColumn, ...] = Field(min_length=1)
+
+
+class LongTermStream(Parameters):
+    """Daily vectors of the days before the decision's day."""
+
+    lookback_days: int = Field(ge=1)
+    statistics: tuple[LongTermStatistic, ...] = Field(min_length=1)
+
+
+class StreamParameters(Parameters):
+    """The streams of a dataset; null leaves one out."""
+
+    book: WindowStream | None
+    price: WindowStream | None
+    mask: WindowStream | None
+    clock: ClockStream | None
+    long_term: LongTermStream | None
+
+
+class WeightParameters(Parameters):
+    """Sample weights of the loss: exponential age with a half-life, or null for equal weights."""
+
+    half_life_days: float | None = Field(gt=0)
+
+
+class ScalingParameters(Parameters):
+    """Statistics a model's input layer applies, fitted on training rows.
+
+    `robust`: median and the spread between two quantiles, in units that make a normal column's scale its standard
+    deviation. `standard`: mean and standard deviation. Scales below `constant_below` become 1 and the column is listed
+    as constant; `floors` (column name -> least scale) come first. At most `rows_at_most` evenly spaced rows enter a fit.
+    """
+
+    method: Literal["robust", "standard"]
+    lower_quantile: float = Field(gt=0, lt=0.5)
+    upper_quantile: float = Field(gt=0.5, lt=1)
+    constant_below: float = Field(gt=0)
+    floors: dict[str, float]
+    clip: float = Field(gt=0)
+    rows_at_most: int = Field(gt=0)
+
+
+class SegmentParameters(Parameters):
+    """How samples are grouped into contiguous stretches that share one encoding.
+
+    Time is cut, from the dataset's start, into cells of `length`; the samples of a cell share the segment
+    [cell start - anchor_lookback, cell end).
+    """
+
+    length: timedelta = Field(gt=timedelta(0))
+    anchor_lookback: timedelta = Field(ge=timedelta(0))
+
+
+class AuditParameters(Parameters):
+    """How hard the leakage audit looks: random cuts of the future perturbation, and their seed."""
+
+    cuts: int = Field(ge=1)
+    seed: int = Field(ge=0)
+
+
+class DatasetParameters(Parameters):
+    """One experiment's dataset: which days, target and streams, how it is labelled, split, weighted and scaled.
+
+    `first_instant` (null: midnight of `first_day`) is where the first block begins; samples start
+    `minimum_history` later.
+    """
+
+    target: str
+    instruments: tuple[str, ...] = Field(min_length=1)
+    first_day: date
+    last_day: date
+    first_instant: datetime | None
+    minimum_history: timedelta = Field(ge=timedelta(0))
+    labels: LabelParameters
+    split: SplitParameters
+    sigma: SigmaParameters
+    streams: StreamParameters
+    weights: WeightParameters
+    scaling: ScalingParameters
+    segments: SegmentParameters
+    audit: AuditParameters
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.target not in self.instruments:
+            raise ValueError(f"target {self.target!r} is not among instruments {list(self.instruments)}")
+        if len(set(self.instruments)) != len(self.instruments):
+            raise ValueError(f"instruments repeat: {list(self.instruments)}")
+        if self.last_day < self.first_day:
+            raise ValueError(f"last_day {self.last_day} lies before first_day {self.first_day}")
+        if self.first_instant is not None and self.first_instant.tzinfo is None:
+            raise ValueError(f"first_instant {self.first_instant.isoformat()} needs a time zone, for example a final Z")
+        return self
