@@ -53,3 +53,6 @@ bench: install-dev ## ratios against peers, one line a benchmark
 
 clean:
 	rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+system-packages: ## what the tests need from Debian: a browser that looks at the UI
+	apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu-core

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trademl_assets.configuration.choice import NestedMistakes
+from trademl_assets.foundation.choice import NestedMistakes
 
 REMEDIES: Mapping[str, str] = {
     "extra_forbidden": "remove the key or correct its spelling",

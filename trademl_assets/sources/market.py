@@ -1,0 +1,118 @@
+"""The market section of a deployment: its instruments, its days, and which source delivers what."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+
+from trademl_assets.foundation.choice import validate_parameters
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.sources.contract import SOURCES, InstrumentParameters
+
+
+class SourceChoice(Parameters):
+    """A configured source.
+
+    Attributes:
+        kind: Registered kind of source.
+        parameters: Parameters of that kind.
+    """
+
+    kind: str
+    parameters: SerializeAsAny[Parameters]
+
+    @field_validator("kind", mode="after")
+    @classmethod
+    def _kind_is_known(cls, kind: str) -> str:
+        try:
+            SOURCES.get(kind)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return kind
+
+    @field_validator("parameters", mode="plain")
+    @classmethod
+    def _parameters_fit_kind(cls, value: Any, info: ValidationInfo) -> Parameters:
+        if "kind" not in info.data:
+            raise ValueError("cannot be read before kind is right")
+        return validate_parameters(SOURCES.get(info.data["kind"]).parameters, value, info)
+
+
+class MarketParameters(Parameters):
+    """Instruments, days and sources of a deployment.
+
+    Attributes:
+        instruments: Instruments in the order that the grid stacks them.
+        history_first_day: First day that exists at least as daily aggregates.
+        first_day: First day with books.
+        last_day: Last day with books, inclusive.
+        tall_rows_from: Days from here on are read as tall rows; earlier ones are imported as compressed snapshots.
+        sources: Configured sources by name.
+        depth_source: Source of tall rows, null where none is needed.
+        snapshot_source: Source of compressed snapshots, null where none is needed.
+        aggregate_source: Source of the aggregates before `first_day`, null where none is needed.
+        optimum_source: Source that knows the best possible forecast, null on a real market.
+    """
+
+    instruments: Annotated[tuple[InstrumentParameters, ...], Field(min_length=1)]
+    history_first_day: date
+    first_day: date
+    last_day: date
+    tall_rows_from: date
+    sources: dict[str, SourceChoice]
+    depth_source: str | None
+    snapshot_source: str | None
+    aggregate_source: str | None
+    optimum_source: str | None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        names = [instrument.name for instrument in self.instruments]
+        if len(set(names)) != len(names):
+            raise ValueError(f"instruments repeat a name: {names} -> give every instrument a name of its own")
+        if not self.history_first_day <= self.first_day <= self.last_day:
+            raise ValueError(
+                f"days must ascend: history_first_day {self.history_first_day}, first_day {self.first_day}, last_day {self.last_day}"
+            )
+        needed = {
+            "depth_source": self.tall_rows_from <= self.last_day,
+            "snapshot_source": self.tall_rows_from > self.first_day,
+            "aggregate_source": self.history_first_day < self.first_day,
+            "optimum_source": False,
+        }
+        for role, is_needed in needed.items():
+            self._check_role(role, is_needed=is_needed)
+        return self
+
+    def _check_role(self, role: str, *, is_needed: bool) -> None:
+        name = getattr(self, role)
+        if name is None and is_needed:
+            raise ValueError(f"{role} is null, but the days ask for one -> name one of {sorted(self.sources)}")
+        if name is not None and name not in self.sources:
+            raise ValueError(f"{role} {name!r} is not configured -> name one of {sorted(self.sources)}")
+
+    def instruments_by_name(self) -> Mapping[str, InstrumentParameters]:
+        """Instruments by name, in the order of the grid."""
+        return {instrument.name: instrument for instrument in self.instruments}
+
+
+def build_source(market: MarketParameters, role: str) -> Any:
+    """Build the source that plays a role.
+
+    Args:
+        market: The market section.
+        role: `depth_source`, `snapshot_source`, `aggregate_source` or `optimum_source`.
+
+    Returns:
+        The source, which has the methods of the role's protocol.
+
+    Raises:
+        ConfigError: No source plays the role.
+    """
+    name = getattr(market, role)
+    if name is None:
+        raise ConfigError(f"market.yaml: {role} is null -> name one of the configured sources {sorted(market.sources)}")
+    choice = market.sources[name]
+    return SOURCES.get(choice.kind)(choice.parameters, market.instruments_by_name())
