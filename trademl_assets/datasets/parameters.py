@@ -1,10 +1,12 @@
-"""The typed parameters of a dataset, shaped as they stand in YAML. Every value is written there; nothing has a default."""
+"""The typed parameters of a dataset, shaped as they stand in YAML. Every value is written there, none has a default."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from trademl_assets.foundation.calendar import day_bounds, day_start
 from trademl_assets.foundation.parameters import Parameters
 
 Part = Literal["train", "validation", "calibration", "test"]
@@ -22,7 +24,7 @@ class FixedBoundaries(Parameters):
 
     @model_validator(mode="after")
     def _edges_increase(self) -> Self:
-        if any(low >= high for low, high in zip(self.edges_bps, self.edges_bps[1:], strict=False)):
+        if any(low >= high for low, high in pairwise(self.edges_bps)):
             raise ValueError(f"edges_bps must increase strictly, found {list(self.edges_bps)}")
         return self
 
@@ -82,7 +84,7 @@ class SplitParameters(Parameters):
         parts = [block.part for block in self.blocks]
         if "train" not in parts:
             raise ValueError("blocks need at least one with part: train")
-        if any(left == right for left, right in zip(parts, parts[1:], strict=False)):
+        if any(left == right for left, right in pairwise(parts)):
             raise ValueError(f"neighbouring blocks of the same part must be written as one, found {parts}")
         if parts.count("calibration") > 1:
             raise ValueError("the calibration block is contiguous: write it once")
@@ -110,9 +112,13 @@ class ClockStream(WindowStream):
 
 
 class LongTermStream(Parameters):
-    """Daily vectors of the days before the decision's day."""
+    """Daily vectors of the days before the decision's day.
+
+    A day of the look-back without aggregates is refused, or marked (`present` 0, values at the training centre).
+    """
 
     lookback_days: int = Field(ge=1)
+    missing_days: Literal["refuse", "mark"]
     statistics: tuple[LongTermStatistic, ...] = Field(min_length=1)
 
 
@@ -137,7 +143,8 @@ class ScalingParameters(Parameters):
 
     `robust`: median and the spread between two quantiles, in units that make a normal column's scale its standard
     deviation. `standard`: mean and standard deviation. Scales below `constant_below` become 1 and the column is listed
-    as constant; `floors` (column name -> least scale) come first. At most `rows_at_most` evenly spaced rows enter a fit.
+    as constant; `floors` (column name without its instrument -> least scale) come first. At most `rows_at_most` evenly
+    spaced rows enter a fit. Scaled values are clipped to [-clip, clip].
     """
 
     method: Literal["robust", "standard"]
@@ -199,4 +206,21 @@ class DatasetParameters(Parameters):
             raise ValueError(f"last_day {self.last_day} lies before first_day {self.first_day}")
         if self.first_instant is not None and self.first_instant.tzinfo is None:
             raise ValueError(f"first_instant {self.first_instant.isoformat()} needs a time zone, for example a final Z")
+        if self.start < day_start(self.first_day):
+            raise ValueError(f"first_instant {self.start.isoformat()} lies before first_day {self.first_day}")
+        if self.end > day_bounds(self.last_day)[1]:
+            raise ValueError(
+                f"the split's blocks end at {self.end.isoformat()}, after last_day {self.last_day}: "
+                "shorten a block or move last_day"
+            )
         return self
+
+    @property
+    def start(self) -> datetime:
+        """The instant (UTC) at which the first block begins."""
+        return day_start(self.first_day) if self.first_instant is None else self.first_instant.astimezone(UTC)
+
+    @property
+    def end(self) -> datetime:
+        """The instant (UTC) at which the last block ends."""
+        return self.start + sum((block.length for block in self.split.blocks), timedelta(0))

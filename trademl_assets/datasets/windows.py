@@ -1,4 +1,4 @@
-"""The opened dataset: a sample index over memory-mapped streams, gathered by step range. Nothing is copied until asked for."""
+"""The opened dataset: a sample index over memory-mapped streams, gathered by step range."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,7 +125,10 @@ class Dataset:
         return tuple(self._stream(stream)["columns"])
 
     def step_shape(self, stream: str) -> tuple[int, ...]:
-        """Shape of one step: book (levels, assets*4), price (assets*5,), mask (assets*4,), clock (k,), long_term (stats, assets) a day."""
+        """Shape of one step.
+
+        book (levels, assets*4), price (assets*5,), mask (assets*4,), clock (k,); of one day: long_term (stats, assets).
+        """
         return tuple(self._stream(stream)["step_shape"])
 
     def dtype(self, stream: str) -> np.dtype[Any]:
@@ -184,7 +187,7 @@ class Dataset:
         return out
 
     def long_term(self, day_index: int) -> NDArray[np.float32]:
-        """(lookback_days, stats, assets) daily vectors of the days before day `day_index` of the dataset, oldest first."""
+        """(lookback_days, stats, assets): vectors of the days before day `day_index` of the dataset, oldest first."""
         return np.asarray(self._own["long_term"][day_index : day_index + self.lookback_steps("long_term")])
 
     def samples(self, part: Part, *, on_stride_only: bool) -> pl.DataFrame:

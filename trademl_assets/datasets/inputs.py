@@ -1,0 +1,175 @@
+"""What a dataset is made from, read through the store: the joined series of grid days, daily vectors, regimes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trademl_assets.datasets.parameters import SECONDS_PER_DAY
+from trademl_assets.foundation.calendar import day_start, to_microseconds
+from trademl_assets.foundation.errors import ConfigError, MissingPartitionError
+from trademl_assets.storage.commit import ArtifactStore
+
+GRID_ASSET = "aligned_grid"
+AGGREGATES_ASSET = "daily_aggregates"
+REGIME_ASSET = "market_regime"
+OBSERVED = 0
+MISSING = 2
+UNKNOWN_REGIME = "unknown"
+PRICE_FIELDS = 4
+MASK_FIELDS = 4
+MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class GridFrame:
+    """The grid as it was configured: cadence, longest fill, and the instruments in the order of its columns."""
+
+    cadence_seconds: int
+    max_gap_seconds: int
+    instruments: tuple[str, ...]
+
+    @property
+    def steps_per_day(self) -> int:
+        """Grid steps of a day."""
+        return SECONDS_PER_DAY // self.cadence_seconds
+
+    def positions(self, instruments: Sequence[str]) -> NDArray[np.int64]:
+        """Positions of the named instruments on the grid's instrument axis; ConfigError for one it does not have."""
+        missing = [name for name in instruments if name not in self.instruments]
+        if missing:
+            raise ConfigError(f"instruments {missing} are not on the grid, which has {list(self.instruments)}")
+        return np.asarray([self.instruments.index(name) for name in instruments], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class GridSeries:
+    """The continuous series of all days, one column an instrument (T steps, A instruments).
+
+    Attributes:
+        instants_us: (T,) int64, microseconds UTC of each step.
+        mid: (T, A) float64, NaN where missing.
+        state: (T, A) uint8, 0 observed, 1 filled, 2 missing.
+        age_seconds: (T, A) float32, seconds between the grid instant and the snapshot it shows.
+        spread_bps, microprice_bps: (T, A) float32.
+    """
+
+    instants_us: NDArray[np.int64]
+    mid: NDArray[np.float64]
+    state: NDArray[np.uint8]
+    age_seconds: NDArray[np.float32]
+    spread_bps: NDArray[np.float32]
+    microprice_bps: NDArray[np.float32]
+
+    @property
+    def steps(self) -> int:
+        """Number of grid steps T."""
+        return len(self.instants_us)
+
+
+@dataclass(frozen=True)
+class DailyContext:
+    """Facts of whole days, for a run of days that begins before the dataset.
+
+    Attributes:
+        days: (R,) the days, consecutive.
+        statistics: statistic name -> (R, A) float64, NaN where a day has no aggregates.
+        regimes: (R,) regime names, "unknown" where a day has none.
+    """
+
+    days: tuple[date, ...]
+    statistics: dict[str, NDArray[np.float64]]
+    regimes: tuple[str, ...]
+
+
+def read_grid(store: ArtifactStore, days: Sequence[date], instruments: Sequence[str], frame: GridFrame) -> GridSeries:
+    """The series of `instruments` over all `days` (consecutive), one after the other.
+
+    Raises:
+        MissingPartitionError: listing every day whose aligned_grid is not there.
+    """
+    missing = [day.isoformat() for day in days if store.manifest(GRID_ASSET, day.isoformat()) is None]
+    if missing:
+        raise MissingPartitionError(f"{GRID_ASSET} has no partition for {', '.join(missing)}; materialise it first")
+    steps, width = frame.steps_per_day, len(instruments)
+    at = frame.positions(instruments)
+    total = steps * len(days)
+    mid = np.empty((total, width), np.float64)
+    state = np.empty((total, width), np.uint8)
+    age, spread, microprice = (np.empty((total, width), np.float32) for _ in range(3))
+    for number, day in enumerate(days):
+        arrays = store.open_arrays(GRID_ASSET, day.isoformat(), "arrays")
+        if len(arrays["mid"]) != steps or arrays["mid"].shape[1] != len(frame.instruments):
+            raise ConfigError(
+                f"{GRID_ASSET} {day}: mid has shape {arrays['mid'].shape}, the grid's parameters say "
+                f"({steps}, {len(frame.instruments)}); materialise the day with the present parameters"
+            )
+        rows = slice(number * steps, (number + 1) * steps)
+        mid[rows] = arrays["mid"][:, at]
+        state[rows] = arrays["state"][:, at]
+        age[rows] = arrays["mask"][:, at * MASK_FIELDS + 3].astype(np.float32) * np.float32(frame.max_gap_seconds)
+        spread[rows] = arrays["price"][:, at * PRICE_FIELDS + 2]
+        microprice[rows] = arrays["price"][:, at * PRICE_FIELDS + 3]
+    first = to_microseconds(day_start(days[0]))
+    instants = first + np.arange(total, dtype=np.int64) * (frame.cadence_seconds * MICROSECONDS)
+    return GridSeries(instants, mid, state, age, spread, microprice)
+
+
+def read_daily_context(
+    store: ArtifactStore,
+    days: Sequence[date],
+    instruments: Sequence[str],
+    statistics: Sequence[str],
+    *,
+    required: frozenset[tuple[str, date]],
+) -> tuple[DailyContext, dict[str, str]]:
+    """Daily vectors and regimes of `days` where they exist, and the content hashes of what was read.
+
+    Args:
+        store: where the partitions lie.
+        days: consecutive days.
+        instruments: the columns of the result.
+        statistics: columns of daily_aggregates to read; empty reads none.
+        required: (asset, day) pairs that must exist.
+
+    Raises:
+        MissingPartitionError: listing every required partition that is not there.
+    """
+    lacking = sorted(f"{asset}/{day}" for asset, day in required if store.manifest(asset, day.isoformat()) is None)
+    if lacking:
+        raise MissingPartitionError(f"a dataset needs {', '.join(lacking)}; materialise them first")
+    upstream: dict[str, str] = {}
+    values = {name: np.full((len(days), len(instruments)), np.nan) for name in statistics}
+    regimes = [UNKNOWN_REGIME] * len(days)
+    for row, day in enumerate(days):
+        partition = day.isoformat()
+        aggregates = store.manifest(AGGREGATES_ASSET, partition) if statistics else None
+        if aggregates is not None:
+            upstream[f"{AGGREGATES_ASSET}/{partition}"] = aggregates.content_hash
+            _fill_day(values, row, store.read_table(AGGREGATES_ASSET, partition), instruments)
+        regime = store.manifest(REGIME_ASSET, partition)
+        if regime is not None:
+            upstream[f"{REGIME_ASSET}/{partition}"] = regime.content_hash
+            regimes[row] = str(store.read_table(REGIME_ASSET, partition)["regime"][0])
+    return DailyContext(tuple(days), values, tuple(regimes)), upstream
+
+
+def _fill_day(
+    values: dict[str, NDArray[np.float64]], row: int, table: pl.DataFrame, instruments: Sequence[str]
+) -> None:
+    stated: dict[str, dict[str, Any]] = {line["instrument"]: line for line in table.iter_rows(named=True)}
+    for column, instrument in enumerate(instruments):
+        if instrument not in stated:
+            continue
+        for name, array in values.items():
+            found = stated[instrument][name]
+            array[row, column] = np.nan if found is None else found
+
+
+def days_before(first: date, count: int) -> tuple[date, ...]:
+    """The `count` days before `first`, oldest first."""
+    return tuple(first - timedelta(days=back) for back in range(count, 0, -1))

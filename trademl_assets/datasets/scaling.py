@@ -1,0 +1,79 @@
+"""Centres and scales of stream columns, fitted on training rows only; a model's input layer applies them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from trademl_assets.datasets.parameters import ScalingParameters
+from trademl_assets.datasets.splits import Block
+
+
+@dataclass(frozen=True)
+class FittedScaling:
+    """scaled = clip((x - center) / scale, -clip, clip); `constant` names the columns that did not vary."""
+
+    center: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    clip: float
+    constant: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in the recipe."""
+        return {
+            "center": self.center.tolist(),
+            "scale": self.scale.tolist(),
+            "clip": self.clip,
+            "constant": list(self.constant),
+        }
+
+
+def training_steps(instants_us: NDArray[np.int64], blocks: Sequence[Block]) -> NDArray[np.bool_]:
+    """(T,) which grid steps lie in a training block."""
+    inside = np.zeros(len(instants_us), dtype=np.bool_)
+    for block in blocks:
+        if block.part == "train":
+            inside |= (instants_us >= block.first_us) & (instants_us < block.last_us)
+    return inside
+
+
+def evenly_spaced(rows: NDArray[np.int64], at_most: int) -> NDArray[np.int64]:
+    """`rows`, thinned evenly to at most `at_most` (both ends kept)."""
+    if len(rows) <= at_most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, at_most).round().astype(np.int64)]
+
+
+def fit_scaling(rows: NDArray[Any], columns: Sequence[str], parameters: ScalingParameters) -> FittedScaling:
+    """Fit every column of `rows` over its first axis.
+
+    `robust`: median, and (upper - lower quantile) over the same distance of a standard normal. `standard`: mean and
+    standard deviation.
+
+    Args:
+        rows: (n, ..., columns) training rows; NaN are left out; n = 0 gives centre 0, scale 1.
+        columns: names of the last axis, each "instrument:name" or "name"; floors go by the name.
+        parameters: method, quantiles, floors, clip.
+    """
+    shape = rows.shape[1:]
+    if not len(rows):
+        return FittedScaling(np.zeros(shape), np.ones(shape), parameters.clip, tuple(columns))
+    values = rows.astype(np.float64)
+    values = np.where(np.isnan(values).all(axis=0), 0.0, values)
+    if parameters.method == "robust":
+        levels = [parameters.lower_quantile, 0.5, parameters.upper_quantile]
+        quantile = np.nanquantile if np.isnan(values).any() else np.quantile
+        low, center, high = quantile(values, levels, axis=0)
+        scale = (high - low) / (norm.ppf(parameters.upper_quantile) - norm.ppf(parameters.lower_quantile))
+    else:
+        center, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    floors = np.asarray([parameters.floors.get(name.rsplit(":", 1)[-1], 0.0) for name in columns])
+    scale = np.maximum(scale, floors)
+    constant = ~(scale >= parameters.constant_below)
+    names = tuple(
+        name for name, flat in zip(columns, constant.reshape(-1, len(columns)).all(axis=0), strict=True) if flat
+    )
+    return FittedScaling(np.asarray(center), np.where(constant, 1.0, scale), parameters.clip, names)
