@@ -61,10 +61,11 @@ def build_dataset(store: ArtifactStore, parameters: DatasetParameters, frame: Gr
     """
     ingredients = read_ingredients(store, parameters, frame)
     index = make_index(ingredients)
-    scaling, arrays = fit_streams(store, ingredients)
     clock_fits = fit_clock_of(ingredients)
+    scaling, arrays = fit_streams(ingredients)
+    scaling |= fit_book(store, ingredients)
     if parameters.streams.clock is not None:
-        arrays["clock"] = clock_stream(ingredients.clock_inputs(), clock_fits, parameters.streams.clock.columns)
+        arrays["clock"] = make_clock(ingredients, clock_fits)
     recipe = _recipe(store, ingredients, index, scaling=scaling, clock_fits=clock_fits, arrays=arrays)
     return DatasetParts(index.table, arrays, recipe, ingredients.upstream)
 
@@ -84,24 +85,45 @@ def fit_clock_of(ingredients: Ingredients) -> ClockFits:
     return fit_clock(ingredients.clock_inputs(), ingredients.training, *ingredients.training_span_us)
 
 
-def fit_streams(
-    store: ArtifactStore, ingredients: Ingredients
-) -> tuple[dict[str, FittedScaling], dict[str, NDArray[np.float32]]]:
-    """Scaling of every stream from training rows, and the price and long-term streams themselves.
+def make_price(ingredients: Ingredients) -> NDArray[np.float32]:
+    """The price stream over the ingredients' series."""
+    return price_stream(ingredients.series, ingredients.frame.cadence_seconds, ingredients.parameters.sigma)
+
+
+def make_clock(ingredients: Ingredients, fits: ClockFits) -> NDArray[np.float32]:
+    """The clock stream over the ingredients' series; (T, 0) where the dataset has none."""
+    clock = ingredients.parameters.streams.clock
+    if clock is None:
+        return np.empty((ingredients.series.steps, 0), np.float32)
+    return clock_stream(ingredients.clock_inputs(), fits, clock.columns)
+
+
+def fit_book(store: ArtifactStore, ingredients: Ingredients) -> dict[str, FittedScaling]:
+    """Scaling of the book stream, (levels, A*4), from evenly spaced training steps; empty without such a stream."""
+    parameters = ingredients.parameters
+    if parameters.streams.book is None:
+        return {}
+    names = _per_instrument(parameters.instruments, BOOK_COLUMNS)
+    return {"book": fit_scaling(_book_rows(store, ingredients, scaling_steps(ingredients)), names, parameters.scaling)}
+
+
+def scaling_steps(ingredients: Ingredients) -> NDArray[np.int64]:
+    """The training steps that scaling statistics are fitted on."""
+    return evenly_spaced(np.flatnonzero(ingredients.training), ingredients.parameters.scaling.rows_at_most)
+
+
+def fit_streams(ingredients: Ingredients) -> tuple[dict[str, FittedScaling], dict[str, NDArray[np.float32]]]:
+    """Scaling of the price and long-term streams from training rows, and the streams themselves.
 
     A day without aggregates gets the training centre as its long-term values, which scales to zero.
     """
     parameters = ingredients.parameters
-    steps = evenly_spaced(np.flatnonzero(ingredients.training), parameters.scaling.rows_at_most)
     scaling: dict[str, FittedScaling] = {}
     arrays: dict[str, NDArray[np.float32]] = {}
-    if parameters.streams.book is not None:
-        rows = _book_rows(store, ingredients, steps)
-        scaling["book"] = fit_scaling(rows, _per_instrument(parameters.instruments, BOOK_COLUMNS), parameters.scaling)
     if parameters.streams.price is not None:
-        arrays["price"] = price_stream(ingredients.series, ingredients.frame.cadence_seconds, parameters.sigma)
+        arrays["price"] = make_price(ingredients)
         names = _per_instrument(parameters.instruments, PRICE_COLUMNS)
-        scaling["price"] = fit_scaling(arrays["price"][steps], names, parameters.scaling)
+        scaling["price"] = fit_scaling(arrays["price"][scaling_steps(ingredients)], names, parameters.scaling)
     if parameters.streams.long_term is not None:
         stream = long_term_stream(ingredients.context, parameters.streams.long_term.statistics)
         fitted = _fit_long_term(stream, ingredients)

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.parameters import SECONDS_PER_DAY, ClockColumn
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 
 Floats = NDArray[np.float64]
 REGIMES = ("bull", "bear", "sideways", "high_volatility", "unknown")
-MICROSECONDS = 1_000_000
 DAYS_A_WEEK = 7
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 NEUTRAL_RANK = 0.5
@@ -62,9 +62,9 @@ def clock_stream(inputs: ClockInputs, fits: ClockFits, groups: Sequence[ClockCol
     """The chosen column groups, (T, k) float32.
 
     `hour`, `weekday`: sine and cosine of the time of day and of the week. `rolling_volatility`: trailing long sigma
-    over the largest of training. `volume_percentile`: share of the training days' volumes at most that of the previous day
-    (0.5 where unknown). `market_regime`: one-hot of the previous day's. `days_since_start`: 0 at the start of training,
-    1 at its end.
+    over the largest of training. `volume_percentile`: share of the training days' volumes that are at most the previous
+    day's (0.5 where unknown). `market_regime`: one-hot of the previous day's. `days_since_start`: 0 at the start of
+    training, 1 at its end.
     """
     return np.concatenate([_COLUMNS[group](inputs, fits) for group in groups], axis=1).astype(np.float32)
 
@@ -74,7 +74,7 @@ def _cyclical(phase: Floats) -> Floats:
 
 
 def _seconds(inputs: ClockInputs) -> Floats:
-    return np.asarray(inputs.instants_us / MICROSECONDS)
+    return np.asarray(inputs.instants_us / MICROSECONDS_PER_SECOND)
 
 
 def _hour(inputs: ClockInputs, _fits: ClockFits) -> Floats:

@@ -23,7 +23,8 @@ from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.scaling import training_steps
 from trademl_assets.datasets.splits import Block, lay_blocks
 from trademl_assets.datasets.streams import SigmaPaths, sigma_paths
-from trademl_assets.foundation.calendar import day_bounds, days_between, to_microseconds
+from trademl_assets.datasets.weights import MICROSECONDS_PER_DAY
+from trademl_assets.foundation.calendar import day_bounds, day_start, days_between, to_microseconds
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.storage.commit import ArtifactStore
 
@@ -96,7 +97,7 @@ class Ingredients:
         target_volume = np.full(len(self.days), np.nan) if volume is None else volume[previous, self.target_position]
         return ClockInputs(
             instants_us=self.series.instants_us,
-            day=np.arange(self.series.steps, dtype=np.int64) // self.frame.steps_per_day,
+            day=(self.series.instants_us - to_microseconds(day_start(self.days[0]))) // MICROSECONDS_PER_DAY,
             sigma_long=self.sigma.long[:, self.target_position],
             previous_volume=target_volume,
             previous_regime=self.context.regimes[previous],

@@ -10,10 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.parameters import SECONDS_PER_DAY
-from trademl_assets.foundation.calendar import day_start, to_microseconds
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_start, to_microseconds
 from trademl_assets.foundation.errors import ConfigError, MissingPartitionError
 from trademl_assets.storage.commit import ArtifactStore
 
+DATASET_ASSET = "dataset"
 GRID_ASSET = "aligned_grid"
 AGGREGATES_ASSET = "daily_aggregates"
 REGIME_ASSET = "market_regime"
@@ -22,7 +23,6 @@ MISSING = 2
 UNKNOWN_REGIME = "unknown"
 PRICE_FIELDS = 4
 MASK_FIELDS = 4
-MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def read_grid(store: ArtifactStore, days: Sequence[date], instruments: Sequence[
         spread[rows] = arrays["price"][:, at * PRICE_FIELDS + 2]
         microprice[rows] = arrays["price"][:, at * PRICE_FIELDS + 3]
     first = to_microseconds(day_start(days[0]))
-    instants = first + np.arange(total, dtype=np.int64) * (frame.cadence_seconds * MICROSECONDS)
+    instants = first + np.arange(total, dtype=np.int64) * (frame.cadence_seconds * MICROSECONDS_PER_SECOND)
     return GridSeries(instants, mid, state, age, spread, microprice)
 
 

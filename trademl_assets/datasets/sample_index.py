@@ -11,9 +11,9 @@ from trademl_assets.datasets.ingredients import Ingredients
 from trademl_assets.datasets.labels import classify, decision_steps, fit_boundaries, forward_returns, valid_mids
 from trademl_assets.datasets.splits import NO_BLOCK, Assignment, assign_blocks, effective_samples
 from trademl_assets.datasets.weights import sample_weights
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 from trademl_assets.foundation.errors import DataQualityError
 
-MICROSECONDS = 1_000_000
 INSTANT = pl.Datetime("us", "UTC")
 
 
@@ -46,7 +46,7 @@ def make_index(ingredients: Ingredients) -> SampleIndex:
     valid = valid_mids(series, target, labels.max_mid_age_seconds)
     returns = forward_returns(series.mid[:, target], valid, steps, horizon_steps)
     t0 = series.instants_us[steps]
-    t1 = t0 + labels.horizon_seconds * MICROSECONDS
+    t1 = t0 + labels.horizon_seconds * MICROSECONDS_PER_SECOND
     candidates = on_stride | ingredients.training[steps]
     early = candidates & (t0 < ingredients.blocks[0].first_us + parameters.minimum_history // timedelta(microseconds=1))
     unseen = candidates & ~early & np.isnan(returns)

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.parameters import Part, SplitParameters
-from trademl_assets.foundation.calendar import to_microseconds
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, to_microseconds
 
 Instants = NDArray[np.int64]
 NO_BLOCK = -1
-MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def assign_blocks(t0_us: Instants, t1_us: Instants, blocks: tuple[Block, ...], e
     for block in blocks:
         if block.part != "train":
             since = t0_us - block.last_us
-            embargoed |= training & (since >= 0) & (since < embargo_seconds * MICROSECONDS)
+            embargoed |= training & (since >= 0) & (since < embargo_seconds * MICROSECONDS_PER_SECOND)
     embargoed &= ~outside & ~purged
     kept = np.where(outside | purged | embargoed, NO_BLOCK, number).astype(np.int16)
     return Assignment(kept, int(outside.sum()), int(purged.sum()), int(embargoed.sum()))

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.parameters import SECONDS_PER_DAY, WeightParameters
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 
-MICROSECONDS_PER_DAY = SECONDS_PER_DAY * 1_000_000
+MICROSECONDS_PER_DAY = SECONDS_PER_DAY * MICROSECONDS_PER_SECOND
 
 
 def sample_weights(

@@ -10,12 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trademl_assets.datasets.inputs import DATASET_ASSET, GRID_ASSET
 from trademl_assets.datasets.parameters import SECONDS_PER_DAY, Part
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError
 from trademl_assets.storage.commit import ArtifactStore
 
-DATASET_ASSET = "dataset"
-GRID_ASSET = "aligned_grid"
 GRID_STREAMS = ("book", "mask")
 OWN_STREAMS = ("price", "clock")
 

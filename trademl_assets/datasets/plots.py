@@ -1,0 +1,63 @@
+"""Two pictures of a dataset as PNG bytes: where its parts and samples lie in time, and how its classes are filled."""
+
+import io
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from trademl_assets.datasets.parameters import PARTS
+from trademl_assets.foundation.calendar import from_microseconds
+
+COLOURS = {"train": "#4c78a8", "validation": "#f58518", "calibration": "#54a24b", "test": "#b279a2"}
+
+
+def draw_timeline(index: pl.DataFrame, recipe: Mapping[str, Any]) -> bytes:
+    """Blocks as bars over time with their samples' trailing sigma above, and n_eff in the legend."""
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    axes = figure.subplots()
+    rows = index.filter(pl.col("on_stride"))
+    axes.plot(rows["t0"].to_numpy(), rows["sigma_bps"].to_numpy(), linewidth=0.6, color="black")
+    for block in recipe["blocks"]:
+        label = f"{block['part']}: {block['on_stride']} samples, n_eff {block['effective_samples']:.0f}"
+        span = [np.datetime64(from_microseconds(block[end]).replace(tzinfo=None)) for end in ("first_us", "last_us")]
+        axes.axvspan(*span, color=COLOURS[block["part"]], alpha=0.35, label=label, linewidth=0)
+    locator = AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_ylabel("trailing sigma over\nthe horizon, bps")
+    axes.set_title(f"{recipe['target']}: parts of the dataset", fontsize=10)
+    axes.legend(fontsize=7, loc="upper left")
+    return _png(figure)
+
+
+def draw_classes(recipe: Mapping[str, Any]) -> bytes:
+    """Share of every class in each part, with the class edges in bps as labels."""
+    edges = [f"{edge:.4g}" for edge in recipe["boundaries_bps"]]
+    names = [f"< {edges[0]}", *(f"[{a}, {b})" for a, b in pairwise(edges)), f">= {edges[-1]}"]
+    figure = Figure(figsize=(7, 2.8), layout="constrained")
+    axes = figure.subplots()
+    distribution = recipe["class_distribution"]
+    parts = [part for part in PARTS if part in distribution]
+    width = 0.8 / len(parts)
+    for number, part in enumerate(parts):
+        counts = np.asarray(distribution[part], dtype=np.float64)
+        places = np.arange(len(counts)) + (number - (len(parts) - 1) / 2) * width
+        axes.bar(places, counts / counts.sum(), width=width, color=COLOURS[part], label=f"{part} ({counts.sum():.0f})")
+    axes.set_xticks(range(len(names)), names, fontsize=7)
+    axes.set_xlabel("log mid return over the horizon, bps")
+    axes.set_ylabel("share of samples")
+    axes.legend(fontsize=7)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
+    return buffer.getvalue()
