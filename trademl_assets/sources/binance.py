@@ -1,9 +1,9 @@
-"""Source kind `binance_capture`: rebuilds order books from captured Binance messages and hands out their states as tall rows."""
+"""Source kind `binance_capture`: order books rebuilt from captured Binance messages, handed out as tall rows."""
 
 from collections.abc import Mapping
 from datetime import date
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -34,7 +34,8 @@ class BinanceCaptureParameters(Parameters):
         snapshot_cadence_seconds: Distance of the instants at which a book is looked at; divides a day.
         max_levels: Most levels a side.
         max_silence_seconds: An instant is left out when the latest depth message is older than this.
-        max_clock_regress_milliseconds: Furthest that the clock of the messages may step back; less is read as standing still.
+        max_clock_regress_milliseconds: Furthest that the clock of the messages may step back; less is read as
+            standing still.
         max_diffs_before_book: Most diffs that may come before the initial book.
         max_file_bytes: Larger files are refused, counted after decompression.
         max_message_bytes: Longer lines are refused.
@@ -53,9 +54,7 @@ class BinanceCaptureParameters(Parameters):
     @model_validator(mode="after")
     def _cadence_divides_a_day(self) -> "BinanceCaptureParameters":
         if SECONDS_PER_DAY % self.snapshot_cadence_seconds:
-            raise ValueError(
-                f"snapshot_cadence_seconds {self.snapshot_cadence_seconds} does not divide a day of {SECONDS_PER_DAY} seconds"
-            )
+            raise ValueError(f"snapshot_cadence_seconds {self.snapshot_cadence_seconds} does not divide a day evenly")
         return self
 
 
@@ -63,9 +62,10 @@ class BinanceCaptureParameters(Parameters):
 class BinanceCaptureSource:
     """Books rebuilt from captures, looked at at every instant k * cadence since midnight UTC.
 
-    The state at an instant holds every message with a clock <= the instant. A book is known from the receive time of its REST answer; where
-    nobody wrote that down, from the last diff that the answer already contains (else from the first diff applied). The REST answer covers
-    a limited number of levels: a level outside them is known only once a diff has touched it.
+    The state at an instant holds every message with a clock <= the instant. A book is known from the receive time of
+    its REST answer; where nobody wrote that down, from the last diff that the answer already contains (else from the
+    first diff applied). The REST answer covers a limited number of levels: a level outside them is known only once a
+    diff has touched it.
 
     Args:
         parameters: What to read.
@@ -80,7 +80,8 @@ class BinanceCaptureSource:
     def __init__(self, parameters: BinanceCaptureParameters, instruments: Mapping[str, InstrumentParameters]) -> None:
         if unknown := sorted(set(parameters.captures) - set(instruments)):
             raise ConfigError(
-                f"captures are given for unknown instruments {', '.join(unknown)}; configured are {', '.join(instruments)}"
+                f"captures are given for unknown instruments {', '.join(unknown)}; "
+                f"configured are {', '.join(instruments)}"
             )
         self._settings = parameters
 
@@ -92,7 +93,8 @@ class BinanceCaptureSource:
 
         Raises:
             SequenceGapError: Messages are missing; names the sequence numbers and the place.
-            SourceError: No capture, no instant on the day itself, or input that cannot be trusted; names instrument, day and file.
+            SourceError: No capture, no instant on the day itself, or input that cannot be trusted; names instrument,
+                day and file.
         """
         title = f"{instrument.name} on {day}"
         start_us, end_us = (to_microseconds(bound) for bound in day_bounds(day))
@@ -103,7 +105,7 @@ class BinanceCaptureSource:
             if _overlaps(capture, first_us, end_us)
         ]
         if not captures:
-            raise SourceError(f"{title}: no capture covers the day; add one under captures, or leave the day out")
+            raise SourceError(f"{title}: no capture covers the day -> add one under captures, or leave the day out")
         reader = CaptureReader(
             instrument.symbol, title, ReadingCaps(self._settings.max_file_bytes, self._settings.max_message_bytes)
         )
@@ -112,13 +114,13 @@ class BinanceCaptureSource:
         for earlier, later in pairwise(frames):
             if earlier["ts"][-1] >= later["ts"][0]:
                 raise SourceError(
-                    f"{title}: one capture reaches until {earlier['ts'][-1]}, the next begins at {later['ts'][0]}; "
-                    "list captures in the order of time and cut them apart"
+                    f"{title}: one capture reaches until {earlier['ts'][-1]}, the next begins at {later['ts'][0]} "
+                    "-> list captures in the order of time and cut them apart"
                 )
         if not frames or frames[-1]["ts"][-1] < day_bounds(day)[0]:
             raise SourceError(
-                f"{title}: the captures hold no instant of the day (every {self._settings.snapshot_cadence_seconds} s): "
-                f"{', '.join(_file(capture) for capture in captures)}; check their days, or leave the day out"
+                f"{title}: no instant of the day (one every {self._settings.snapshot_cadence_seconds} s) is covered by "
+                f"{', '.join(_file(capture) for capture in captures)} -> check their days, or leave the day out"
             )
         return pl.concat(frames)
 

@@ -1,4 +1,4 @@
-"""Reads captured Binance messages from files: as one JSON list beside a REST snapshot, or as a combined stream with receive times."""
+"""Reads captured Binance messages: a JSON list beside a REST answer, or a combined stream with receive times."""
 
 import json
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ from trademl_assets.sources.book_builder import DepthDiff, InitialBook
 from trademl_assets.sources.capped_reading import ReadingCaps, lines_capped, read_capped
 
 NANOSECONDS_PER_MICROSECOND = 1_000
+NANOSECOND_DIGITS = 19  # of an instant between 2001 and 2286
+INTEGER_LIMIT = 2**63
 MICROSECONDS_PER_MILLISECOND = 1_000
 
 
@@ -52,9 +54,9 @@ class MessageListCapture(CaptureDays):
 
 
 class CombinedStreamCapture(CaptureDays):
-    """Lines of receive time in nanoseconds, a space and one message of a combined stream; the clock is the receive time.
+    """Lines of receive time in nanoseconds, a space and one message of a combined stream.
 
-    One of the lines is the REST depth answer; others than depth messages are read over.
+    The clock is the receive time. One of the lines is the REST depth answer; others than depth messages are read over.
 
     Attributes:
         layout: `combined_stream`.
@@ -103,17 +105,19 @@ class CaptureReader:
         book_origin = self.origin(capture.initial_book)
         answer = _parsed(read_capped(Path(capture.initial_book), book_origin, self.caps), book_origin)
         if not isinstance(answer, dict) or "lastUpdateId" not in answer:
-            raise SourceError(f"{book_origin}: not a REST depth answer (no lastUpdateId); without it no book can begin")
+            raise SourceError(
+                f"{book_origin}: not a REST depth answer (no lastUpdateId), so no book can begin -> fetch it anew"
+            )
         yield self._initial_book(answer, None, book_origin)
         origin = self.origin(capture.diffs)
         messages = _parsed(read_capped(Path(capture.diffs), origin, self.caps), origin)
         if not isinstance(messages, list) or not messages:
-            raise SourceError(f"{origin}: expected a JSON list of at least one depthUpdate message")
+            raise SourceError(f"{origin}: expected a JSON list of at least one depthUpdate message -> check the layout")
         for number, message in enumerate(messages, start=1):
             place = f"{origin}, message {number}"
             diff = self._diff(message, None, place)
             if diff is None:
-                raise SourceError(f"{place}: not a depthUpdate message; the list may hold nothing else")
+                raise SourceError(f"{place}: not a depthUpdate message -> the list may hold nothing else")
             yield diff
 
     def _combined_stream(self, capture: CombinedStreamCapture) -> Iterator[InitialBook | DepthDiff]:
@@ -121,8 +125,8 @@ class CaptureReader:
         for number, line in lines_capped(Path(capture.messages), origin, self.caps):
             place = f"{origin}, line {number}"
             received, _, text = line.partition(b" ")
-            if not received.isdigit():
-                raise SourceError(f"{place}: does not begin with a receive time in nanoseconds")
+            if not received.isdigit() or len(received) > NANOSECOND_DIGITS:
+                raise SourceError(f"{place}: does not begin with a receive time in nanoseconds -> check the layout")
             # Rounded up, so that no instant sees a message that came after it.
             clock_us = -(-int(received) // NANOSECONDS_PER_MICROSECOND)
             message = _parsed(text, place)
@@ -137,7 +141,7 @@ class CaptureReader:
         try:
             if (symbol := answer.get("symbol", self.symbol)) != self.symbol:
                 raise self._other_symbol(symbol, place)
-            return InitialBook(place, clock_us, int(answer["lastUpdateId"]), answer["bids"], answer["asks"])
+            return InitialBook(place, clock_us, _integer(answer["lastUpdateId"]), answer["bids"], answer["asks"])
         except (KeyError, TypeError, ValueError) as error:
             raise _not_in_layout(place, error) from error
 
@@ -149,10 +153,10 @@ class CaptureReader:
                 return None
             return DepthDiff(
                 place,
-                int(message["E"]) * MICROSECONDS_PER_MILLISECOND if clock_us is None else clock_us,
-                int(message["U"]),
-                int(message["u"]),
-                message.get("pu"),
+                _integer(message["E"]) * MICROSECONDS_PER_MILLISECOND if clock_us is None else clock_us,
+                _integer(message["U"]),
+                _integer(message["u"]),
+                _integer(message["pu"]) if "pu" in message else None,
                 message["b"],
                 message["a"],
             )
@@ -161,8 +165,8 @@ class CaptureReader:
 
     def _other_symbol(self, symbol: object, place: str) -> SourceError:
         return SourceError(
-            f"{place}: the message is of symbol {symbol!r}, expected {self.symbol!r}; "
-            "check the instrument's symbol and the path of its capture"
+            f"{place}: the message is of symbol {symbol!r}, expected {self.symbol!r} "
+            "-> check the instrument's symbol and the path of its capture"
         )
 
 
@@ -170,8 +174,16 @@ def _parsed(text: bytes, origin: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{origin}: not JSON ({error}); the capture is cut or damaged, fetch it again") from error
+        raise SourceError(f"{origin}: not JSON ({error}) -> the capture is cut or damaged, fetch it again") from error
+
+
+def _integer(value: Any) -> int:
+    if type(value) is int and 0 <= value < INTEGER_LIMIT:
+        return value
+    raise ValueError(f"{value!r} is not an integer in range")
 
 
 def _not_in_layout(place: str, error: Exception) -> SourceError:
-    return SourceError(f"{place}: not a message of the expected layout ({type(error).__name__}: {error})")
+    return SourceError(
+        f"{place}: not a message of the expected layout ({type(error).__name__}: {error}) -> check the layout of the capture, fetch the file again"
+    )

@@ -1,6 +1,7 @@
 """The local order book of one Binance instrument: an initial book, then diffs under the documented sequence rules.
 
-Procedures: "How to manage a local order book correctly" of the spot and of the derivatives API documentation of Binance.
+Procedures: "How to manage a local order book correctly" of the spot and of the derivatives API documentation of
+Binance.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from trademl_assets.foundation.errors import SequenceGapError, SourceError
 
 PRICE_DECIMALS = 8  # the finest price step of the venue; keys are exact integers in this unit
+EXACT_LIMIT = 2**53  # below it every integer is a float64
 Levels = Iterable[tuple[str, str]]
 Market = Literal["spot", "usdm", "coinm"]
 
@@ -67,20 +69,23 @@ class PriceKeys(dict[str, int]):
         """Parse a new price text.
 
         Raises:
-            ValueError: Not a positive decimal number, or finer than the unit.
+            ValueError: Not a positive decimal number, too large for exact arithmetic, or finer than the unit.
         """
         try:
             scaled = Decimal(text).scaleb(PRICE_DECIMALS)
         except (InvalidOperation, TypeError) as error:
             raise ValueError(f"price {text!r} is not a number") from error
-        if not scaled.is_finite() or scaled <= 0 or scaled != scaled.to_integral_value():
-            raise ValueError(f"price {text!r} is not a positive number of at most {PRICE_DECIMALS} decimals")
+        if not scaled.is_finite() or not 0 < scaled < EXACT_LIMIT or scaled != scaled.to_integral_value():
+            raise ValueError(f"price {text!r} is not a positive number in range, of at most {PRICE_DECIMALS} decimals")
         self[text] = key = int(scaled)
         return key
 
 
 def prices_of(keys: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Prices of integer keys: the very floats that the venue's texts parse to (a division of exact numbers rounds once)."""
+    """Prices of integer keys: the very floats that the venue's texts parse to.
+
+    Key and divisor are exact, so their quotient rounds once, as parsing does.
+    """
     return keys / 10.0**PRICE_DECIMALS
 
 
@@ -89,9 +94,10 @@ class BookBuilder:
 
     Args:
         initial: Where the book begins.
-        market: Chooses the sequence rule. Spot: diffs with u <= last id are old; a diff with U > last id + 1 leaves a gap (quantities
-            are absolute, so an overlap is harmless). Futures: before the first diff fits, those with u < last id are old, the first
-            to fit has U <= last id <= u, and from then on every pu equals the previous u.
+        market: Chooses the sequence rule. Spot: diffs with u <= last id are old; a diff with U > last id + 1 leaves
+            a gap (quantities are absolute, so an overlap is harmless). Futures: before the first diff fits, those
+            with u < last id are old, the first to fit has U <= last id <= u, and from then on every pu equals the
+            previous u.
 
     Attributes:
         bids: Quantity by price key, no zero quantities.
@@ -149,8 +155,8 @@ class BookBuilder:
             expected, found = f"U <= {latest_first}", f"U = {diff.first_update_id}"
         raise SequenceGapError(
             f"{diff.place}: sequence gap: expected {expected} after update id {last}, found {found} "
-            f"(U = {diff.first_update_id}, u = {diff.last_update_id}); fetch the missing messages, or end the capture before this "
-            "message and begin another one with a new REST snapshot"
+            f"(U = {diff.first_update_id}, u = {diff.last_update_id}) -> fetch the missing messages, or end "
+            "the capture before this message and begin another one with a new REST snapshot"
         )
 
     def _change(self, change: InitialBook | DepthDiff) -> None:
@@ -164,6 +170,10 @@ class BookBuilder:
                     elif quantity == 0.0:
                         side.pop(keys[price], None)
                     else:
-                        raise ValueError(f"quantity {text!r} of price {price!r} is not a finite number >= 0")  # noqa: TRY301 -- gets its place below
+                        raise _bad_quantity(price, text)
         except (ValueError, TypeError) as error:
-            raise SourceError(f"{change.place}: bad level: {error}; fetch the file again") from error
+            raise SourceError(f"{change.place}: bad level: {error} -> fetch the file again") from error
+
+
+def _bad_quantity(price: str, text: str) -> ValueError:
+    return ValueError(f"quantity {text!r} of price {price!r} is not a finite number >= 0")

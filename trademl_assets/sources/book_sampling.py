@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from trademl_assets.sources.book_builder import BookBuilder, prices_of
 from trademl_assets.sources.contract import TALL_SCHEMA
+from trademl_assets.sources.tall_layout import FlatSide, lay_out
 
 Side = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -13,8 +14,9 @@ Side = tuple[NDArray[np.float64], NDArray[np.float64]]
 class BookSampler:
     """Collects the states of a book at the instants k * cadence since the epoch within [first, end).
 
-    The state at an instant g holds every message with a clock <= g and no other. Nothing is handed out for an instant before the book is
-    known, after the last message, or when the latest message is older than the allowed silence.
+    The state at an instant g holds every message with a clock <= g and no other. Nothing is handed out for an
+    instant before the book is known, after the last message, or when the latest message is older than the allowed
+    silence.
 
     Args:
         cadence_us: Distance of instants, microseconds.
@@ -73,24 +75,8 @@ class BookSampler:
         Returns:
             Rows of `TALL_SCHEMA`; `batch_id` is the sequence number of the last change contained.
         """
-        depths = np.array(
-            [max(len(bid[0]), len(ask[0])) for bid, ask in zip(self._bids, self._asks, strict=True)], dtype=np.int64
-        )
-        starts = np.cumsum(depths) - depths
-        rows = int(depths.sum())
-        level = np.arange(rows, dtype=np.int64) - np.repeat(starts, depths)
-        return pl.DataFrame(
-            {
-                "ts": pl.Series(np.repeat(np.array(self._instants, dtype=np.int64), depths)).cast(TALL_SCHEMA["ts"]),
-                "batch_id": np.repeat(np.array(self._batches, dtype=np.int64), depths),
-                "level": level.astype(np.int32),
-                "bid_price": _column(self._bids, 0, starts, rows),
-                "bid_quantity": _column(self._bids, 1, starts, rows),
-                "ask_price": _column(self._asks, 0, starts, rows),
-                "ask_quantity": _column(self._asks, 1, starts, rows),
-            },
-            schema=dict(TALL_SCHEMA),
-        )
+        instants = pl.Series(self._instants, dtype=pl.Int64).cast(TALL_SCHEMA["ts"])
+        return lay_out(instants, np.array(self._batches, dtype=np.int64), _flat(self._bids), _flat(self._asks))
 
 
 def _best(side: dict[int, float], max_levels: int, *, highest_first: bool) -> Side:
@@ -100,8 +86,10 @@ def _best(side: dict[int, float], max_levels: int, *, highest_first: bool) -> Si
     return prices_of(keys[order]), quantities[order]
 
 
-def _column(sides: list[Side], field: int, starts: NDArray[np.int64], rows: int) -> pl.Series:
-    values = np.full(rows, np.nan)
-    for side, start in zip(sides, starts.tolist(), strict=True):
-        values[start : start + len(side[field])] = side[field]
-    return pl.Series(values).fill_nan(None)
+def _flat(sides: list[Side]) -> FlatSide:
+    empty = np.empty(0, dtype=np.float64)
+    return FlatSide(
+        depths=np.array([len(prices) for prices, _ in sides], dtype=np.int64),
+        prices=np.concatenate([empty, *(prices for prices, _ in sides)]),
+        quantities=np.concatenate([empty, *(quantities for _, quantities in sides)]),
+    )

@@ -1,4 +1,7 @@
-"""Reads plain or gzip files that strangers wrote: sizes are capped before and while reading, every defect is a `SourceError`."""
+"""Reads plain or gzip files that strangers wrote.
+
+Sizes are capped before and while reading; every defect is a `SourceError`.
+"""
 
 import gzip
 import zlib
@@ -46,7 +49,7 @@ def read_capped(path: Path, origin: str, caps: ReadingCaps) -> bytes:
     if len(content) > caps.file_bytes:
         raise _too_large(origin, caps)
     if not content.strip():
-        raise SourceError(f"{origin}: the file holds nothing; fetch it again")
+        raise SourceError(f"{origin}: the file holds nothing -> fetch it again")
     return content
 
 
@@ -71,8 +74,8 @@ def lines_capped(path: Path, origin: str, caps: ReadingCaps) -> Iterator[tuple[i
             size += len(line)
             if len(line) > caps.line_bytes:
                 raise SourceError(
-                    f"{origin}, line {number}: longer than {caps.line_bytes} bytes; "
-                    "if the line is genuine, raise the cap on message size"
+                    f"{origin}, line {number}: longer than {caps.line_bytes} bytes "
+                    "-> if the line is genuine, raise max_message_bytes"
                 )
             if size > caps.file_bytes:
                 raise _too_large(origin, caps)
@@ -80,7 +83,7 @@ def lines_capped(path: Path, origin: str, caps: ReadingCaps) -> Iterator[tuple[i
                 found += 1
                 yield number, line
     if not found:
-        raise SourceError(f"{origin}: the file holds no line; fetch it again")
+        raise SourceError(f"{origin}: the file holds no line -> fetch it again")
 
 
 @contextmanager
@@ -97,16 +100,15 @@ def _opened(path: Path, origin: str, caps: ReadingCaps) -> Iterator[BinaryIO]:
                 raise _too_large(origin, caps)
             raw.seek(0)
             with gzip.open(raw) as stream:
-                yield cast(BinaryIO, stream)
+                yield cast("BinaryIO", stream)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise SourceError(f"{origin}: truncated or damaged gzip ({error}); fetch the file again") from error
+        raise SourceError(f"{origin}: truncated or damaged gzip ({error}) -> fetch the file again") from error
     except OSError as error:
-        raise SourceError(
-            f"{origin}: cannot be read ({error.strerror or error}); check the path and its rights"
-        ) from error
+        reason = error.strerror or error
+        raise SourceError(f"{origin}: cannot be read ({reason}) -> check the path and its rights") from error
 
 
 def _too_large(origin: str, caps: ReadingCaps) -> SourceError:
     return SourceError(
-        f"{origin}: larger than {caps.file_bytes} bytes decompressed; if the file is genuine, raise the cap on file size"
+        f"{origin}: larger than {caps.file_bytes} bytes decompressed -> if the file is genuine, raise max_file_bytes"
     )

@@ -1,6 +1,6 @@
 """Plays the messages of one capture into a book, in the order of its clock, under a sampler's eyes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from trademl_assets.foundation.calendar import from_microseconds
 from trademl_assets.foundation.errors import SourceError
@@ -33,12 +33,12 @@ class CaptureClock:
             if self._first_us <= clock_us < self._end_us:
                 raise SourceError(
                     f"{place}: the clock steps back by {(self._latest_us - clock_us) / 1000:.3f} ms, allowed are "
-                    f"{self._max_regress_us / 1000:.0f} ms; sort or cut the capture"
+                    f"{self._max_regress_us / 1000:.0f} ms -> sort or cut the capture"
                 )
             raise SourceError(
                 f"{place}: instant {clock_us} microseconds lies outside the capture's days, "
-                f"{from_microseconds(self._first_us):%Y-%m-%d %H:%M} to {from_microseconds(self._end_us):%Y-%m-%d %H:%M}; "
-                "check first_day and last_day of the capture, and the unit of its clock"
+                f"{from_microseconds(self._first_us)} to {from_microseconds(self._end_us)} "
+                "-> check first_day and last_day of the capture, and the unit of its clock"
             )
         self._latest_us = max(self._latest_us, clock_us)
         return self._latest_us
@@ -56,8 +56,8 @@ def replay(
 ) -> None:
     """Play messages into a book and show it to the sampler at every instant on the way.
 
-    Diffs received before the initial book wait for it. A second initial book is read over: while the chain of diffs is whole, it says
-    nothing new. Reading stops behind `end_us`.
+    Diffs received before the initial book wait for it. A second initial book is read over: while the chain of diffs
+    is whole, it says nothing new. Reading stops behind `end_us`.
 
     Args:
         messages: In the order of the capture.
@@ -72,27 +72,18 @@ def replay(
         SequenceGapError: Messages are missing.
         SourceError: No initial book in time, or a message that cannot be trusted.
     """
-    book: BookBuilder | None = None
-    timed = False
-    waiting: list[DepthDiff] = []
-    for message in messages:
+    stream = iter(messages)
+    initial, waiting = _initial_book(stream, clock, max_diffs_before_book, origin)
+    book = BookBuilder(initial, market)
+    if initial.clock_us is not None:
+        sampler.begin(clock.steady(initial.clock_us, initial.place))
+    for diff in waiting:
+        book.apply(diff)
+    for message in stream:
         if isinstance(message, InitialBook):
-            if book is None:
-                book = BookBuilder(message, market)
-                timed = message.clock_us is not None
-                if message.clock_us is not None:
-                    sampler.begin(clock.steady(message.clock_us, message.place))
-                for diff in waiting:
-                    book.apply(diff)
-                waiting.clear()
             continue
         clock_us = clock.steady(message.clock_us, message.place)
-        if book is None:
-            if len(waiting) >= max_diffs_before_book:
-                raise _no_initial_book(origin, len(waiting))
-            waiting.append(message)
-            continue
-        if not timed and not book.moving and book.contains(message):
+        if initial.clock_us is None and not book.moving and book.contains(message):
             # The answer has no time of its own, but it was given after every diff that it already contains.
             sampler.begin(clock_us)
         else:
@@ -100,13 +91,21 @@ def replay(
         if clock_us >= end_us:
             return
         book.apply(message)
-    if book is None:
-        raise _no_initial_book(origin, len(waiting))
     sampler.finish(book)
 
 
-def _no_initial_book(origin: str, diffs: int) -> SourceError:
-    return SourceError(
-        f"{origin}: no initial book among or before the first {diffs} depth diffs; "
-        "a capture needs the REST depth answer taken just after the stream was opened"
+def _initial_book(
+    stream: Iterator[InitialBook | DepthDiff], clock: CaptureClock, max_diffs: int, origin: str
+) -> tuple[InitialBook, list[DepthDiff]]:
+    waiting: list[DepthDiff] = []
+    for message in stream:
+        if isinstance(message, InitialBook):
+            return message, waiting
+        clock.steady(message.clock_us, message.place)
+        waiting.append(message)
+        if len(waiting) > max_diffs:
+            break
+    raise SourceError(
+        f"{origin}: no initial book among or before the first {len(waiting)} depth diffs "
+        "-> a capture needs the REST depth answer taken just after the stream was opened"
     )

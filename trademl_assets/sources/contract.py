@@ -1,7 +1,7 @@
 """The contract of a source: tables it hands out, the instrument it is asked for, and the registry of kinds.
 
-A source kind offers one or more of the protocols below; what it can do is told by the methods it has. Frames hold what the venue said:
-cleaning, compression and alignment happen downstream.
+A source kind offers one or more of the protocols below; what it can do is told by the methods it has. Frames hold
+what the venue said: cleaning, compression and alignment happen downstream.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ TALL_SCHEMA: Mapping[str, pl.DataType] = {
 }
 """One row per (ts, level), level 0 the best, null where a side has no such level; sorted by (ts, level).
 
-Prices in quote currency, quantities in base units (contracts on coin-margined futures). `batch_id` is the sequence number of the venue
-or the batch of the feed that the row came with.
+Prices in quote currency, quantities in base units (contracts on coin-margined futures). `batch_id` is the sequence
+number of the venue or the batch of the feed that the row came with.
 """
 
 SNAPSHOT_SCALARS: Mapping[str, pl.DataType] = {
@@ -55,19 +55,21 @@ AGGREGATE_SCHEMA: Mapping[str, pl.DataType] = {
     "close": pl.Float64(),
     "steps": pl.Int64(),
 }
-"""One row per (day, instrument): moments of the mid returns on the grid, mean quoted volume, realised volatility and the last mid."""
+"""One row per (day, instrument): moments of the grid's mid returns, mean quoted volume, volatility, last mid."""
 
 
 def snapshot_schema(slots: int) -> dict[str, pl.DataType]:
     """Schema of compressed snapshots, one row per instant.
 
     Args:
-        slots: Width of the four array columns: near levels first, then the distance bins, as `CompressionParameters` defines them.
+        slots: Width of the four array columns: near levels first, then the distance bins, as `CompressionParameters`
+            defines them.
 
     Returns:
-        Column names and types in order. `microprice_bps` is microprice minus mid in bps of mid; distances are bps from mid and not
-        negative; quantities are in base units. A near level that is absent, or a bin wholly beyond the observed depth, is NaN in both
-        arrays; a bin inside the observed depth without a level has quantity 0 and distance NaN.
+        Column names and types in order. `microprice_bps` is microprice minus mid in bps of mid; distances are bps
+        from mid and not negative; quantities are in base units. A near level that is absent, or a bin wholly beyond
+        the observed depth, is NaN in both arrays; a bin inside the observed depth without a level has quantity 0 and
+        distance NaN.
     """
     return {**SNAPSHOT_SCALARS, **{name: pl.Array(pl.Float32, slots) for name in SNAPSHOT_ARRAYS}}
 
@@ -78,10 +80,12 @@ class InstrumentParameters(Parameters):
     Attributes:
         name: Name used everywhere in the platform; BTCUSDT on spot and on USD-M are two instruments with two names.
         venue: Exchange, for example `binance`.
-        market: `spot`, `usdm` (margined in USD stablecoins) or `coinm` (margined in the coin; quantities are contracts).
+        market: `spot`, `usdm` (margined in USD stablecoins) or `coinm` (margined in the coin; quantities are
+            contracts).
         symbol: The venue's own symbol.
         tick_size: Least price step in quote currency.
-        reference_quantity: Quantity that scales this instrument's sizes to the order of one, in base units or contracts.
+        reference_quantity: Quantity that scales this instrument's sizes to the order of one, in base units or
+            contracts.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{2,40}$")]
@@ -100,7 +104,8 @@ class DepthSource(Protocol):
         """Rows of `TALL_SCHEMA` within [start of `day` - `lead_in_seconds`, end of `day`), UTC.
 
         Raises:
-            SourceError: Nothing lies on the day itself, or the input cannot be trusted; names instrument, day and file or table.
+            SourceError: Nothing lies on the day itself, or the input cannot be trusted; names instrument, day and
+                file or table.
         """
         ...
 
@@ -110,10 +115,13 @@ class SnapshotSource(Protocol):
     """Hands out history that is already compressed."""
 
     def snapshots(self, instrument: InstrumentParameters, day: date, lead_in_seconds: int) -> pl.DataFrame:
-        """Rows of `snapshot_schema` within [start of `day` - `lead_in_seconds`, end of `day`), UTC, sorted by `ts`, unique.
+        """Rows of `snapshot_schema` within [start of `day` - `lead_in_seconds`, end of `day`), UTC.
+
+        They are sorted by `ts`, which does not repeat.
 
         Raises:
-            SourceError: Nothing lies on the day itself, or the input cannot be trusted; names instrument, day and file or table.
+            SourceError: Nothing lies on the day itself, or the input cannot be trusted; names instrument, day and
+                file or table.
         """
         ...
 
@@ -151,12 +159,12 @@ class OptimumSource(Protocol):
             boundaries_bps: Ascending class boundaries, shape (C - 1,).
 
         Returns:
-            Arrays of shape (N, C): `optimum` from all information on the grid, `returns_only` from the assets' returns alone,
-            `volatility` from the known volatility with zero drift.
+            Arrays of shape (N, C): `optimum` from all information on the grid, `returns_only` from the assets'
+            returns alone, `volatility` from the known volatility with zero drift.
         """
         ...
 
 
 SOURCES: Registry[type[Any]] = Registry("source", "trademl_assets.sources")
-"""Source kinds by name. A kind is a class with `parameters`, its parameter model, built as `kind(parameters, instruments)` where
-`instruments` maps names to `InstrumentParameters`."""
+"""Source kinds by name. A kind is a class with `parameters`, its parameter model, built as `kind(parameters,
+instruments)` where `instruments` maps names to `InstrumentParameters`."""
