@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.clock import ClockFits, clock_columns, clock_stream, fit_clock
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients, whole_steps
-from trademl_assets.datasets.inputs import GRID_ASSET, MISSING, GridFrame
+from trademl_assets.datasets.inputs import GRID_ASSET
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.sample_index import (
     SampleIndex,
@@ -21,6 +21,7 @@ from trademl_assets.datasets.sample_index import (
     support_warnings,
 )
 from trademl_assets.datasets.scaling import FittedScaling, evenly_spaced, fit_scaling
+from trademl_assets.datasets.series import MISSING, GridFrame
 from trademl_assets.datasets.streams import (
     BOOK_COLUMNS,
     MASK_COLUMNS,

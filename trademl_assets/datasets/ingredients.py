@@ -12,15 +12,13 @@ from trademl_assets.datasets.inputs import (
     AGGREGATES_ASSET,
     GRID_ASSET,
     REGIME_ASSET,
-    DailyContext,
-    GridFrame,
-    GridSeries,
     days_before,
     read_daily_context,
     read_grid,
 )
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.scaling import training_steps
+from trademl_assets.datasets.series import DailyContext, GridFrame, GridSeries
 from trademl_assets.datasets.splits import Block, lay_blocks
 from trademl_assets.datasets.streams import SigmaPaths, sigma_paths
 from trademl_assets.datasets.weights import MICROSECONDS_PER_DAY

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl_assets.datasets.inputs import OBSERVED, GridSeries
 from trademl_assets.datasets.parameters import FixedBoundaries, QuantileBoundaries
+from trademl_assets.datasets.series import OBSERVED, GridSeries
 from trademl_assets.foundation.errors import DataQualityError
 
 Floats = NDArray[np.float64]
@@ -16,12 +16,12 @@ def decision_steps(
 ) -> NDArray[np.int64]:
     """Steps in [first_step, last_step) whose seconds since their midnight are a multiple of `every_seconds`."""
     steps = np.arange(first_step, last_step, dtype=np.int64)
-    return steps[(steps % steps_per_day) * cadence_seconds % every_seconds == 0]
+    return np.asarray(steps[(steps % steps_per_day) * cadence_seconds % every_seconds == 0])
 
 
 def valid_mids(series: GridSeries, asset: int, max_age_seconds: float) -> NDArray[np.bool_]:
     """(T,) where the mid of an instrument may end a label: observed, and not older than `max_age_seconds`."""
-    return (series.state[:, asset] == OBSERVED) & (series.age_seconds[:, asset] <= max_age_seconds)
+    return np.asarray((series.state[:, asset] == OBSERVED) & (series.age_seconds[:, asset] <= max_age_seconds))
 
 
 def forward_returns(mid: Floats, valid: NDArray[np.bool_], steps: NDArray[np.int64], horizon_steps: int) -> Floats:

@@ -19,11 +19,12 @@ from trademl_assets.datasets.build import (
 )
 from trademl_assets.datasets.clock import ClockFits
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
-from trademl_assets.datasets.inputs import DATASET_ASSET, GridFrame
+from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.labels import classify, valid_mids
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.perturbation import StreamFunction, choose_cuts, first_difference, randomise_after
 from trademl_assets.datasets.sample_index import make_index
+from trademl_assets.datasets.series import GridFrame
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 from trademl_assets.storage.commit import ArtifactStore
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.clock import REGIMES
 from trademl_assets.datasets.ingredients import Ingredients
-from trademl_assets.datasets.inputs import MISSING, OBSERVED, DailyContext, GridSeries
+from trademl_assets.datasets.series import MISSING, OBSERVED, DailyContext, GridSeries
 from trademl_assets.foundation.calendar import day_bounds, to_microseconds
 
 StreamFunction = Callable[[Ingredients], NDArray[np.float32]]

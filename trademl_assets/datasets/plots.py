@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from trademl_assets.datasets.parameters import PARTS
-from trademl_assets.foundation.calendar import from_microseconds
+from trademl_assets.datasets.weights import MICROSECONDS_PER_DAY
 
 COLOURS = {"train": "#4c78a8", "validation": "#f58518", "calibration": "#54a24b", "test": "#b279a2"}
 
@@ -22,14 +21,17 @@ def draw_timeline(index: pl.DataFrame, recipe: Mapping[str, Any]) -> bytes:
     figure = Figure(figsize=(9, 2.8), layout="constrained")
     axes = figure.subplots()
     rows = index.filter(pl.col("on_stride"))
-    axes.plot(rows["t0"].to_numpy(), rows["sigma_bps"].to_numpy(), linewidth=0.6, color="black")
+    axes.plot(
+        rows["t0"].to_physical().to_numpy() / MICROSECONDS_PER_DAY,
+        rows["sigma_bps"].to_numpy(),
+        linewidth=0.6,
+        color="black",
+    )
     for block in recipe["blocks"]:
         label = f"{block['part']}: {block['on_stride']} samples, n_eff {block['effective_samples']:.0f}"
-        span = [np.datetime64(from_microseconds(block[end]).replace(tzinfo=None)) for end in ("first_us", "last_us")]
-        axes.axvspan(*span, color=COLOURS[block["part"]], alpha=0.35, label=label, linewidth=0)
-    locator = AutoDateLocator()
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        first, last = (block[end] / MICROSECONDS_PER_DAY for end in ("first_us", "last_us"))
+        axes.axvspan(first, last, color=COLOURS[block["part"]], alpha=0.35, label=label, linewidth=0)
+    axes.xaxis_date()
     axes.set_ylabel("trailing sigma over\nthe horizon, bps")
     axes.set_title(f"{recipe['target']}: parts of the dataset", fontsize=10)
     axes.legend(fontsize=7, loc="upper left")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl_assets.datasets.inputs import MISSING, OBSERVED, DailyContext, GridSeries
 from trademl_assets.datasets.parameters import LongTermStatistic, SigmaParameters
+from trademl_assets.datasets.series import MISSING, OBSERVED, DailyContext, GridSeries
 
 Floats = NDArray[np.float64]
 BPS = 1e4
@@ -47,20 +47,21 @@ def observed_returns(mid: Floats, state: NDArray[np.uint8], cadence_seconds: int
 def trailing_sigma(
     returns_bps: Floats, spans_seconds: Floats, cadence_seconds: int, window_seconds: int, floor_bps: float
 ) -> Floats:
-    """Trailing standard deviation per step: sqrt(sum of squared returns / seconds they span * cadence).
+    """Trailing standard deviation per step: the root mean of squared returns, each over the steps it spans.
 
-    At step k the returns of steps (k - window, k] enter; before the first full window all there are. A return across a
-    gap counts with its length. A window without any return keeps the last value; before the first return stands the
-    floor, below which no value falls.
+    At an observed step the last `window_seconds / cadence_seconds` returns enter, before that many all there are; a gap
+    stretches the window instead of thinning it, and a return across a gap counts once. Between observed steps the value
+    is held; before the first return stands the floor, below which no value falls.
 
     Returns:
         (T,) float64 in bps per step.
     """
     width = max(window_seconds // cadence_seconds, 1)
-    squares = _trailing_sum(returns_bps * returns_bps, width)
-    seconds = _trailing_sum(spans_seconds, width)
-    known = seconds > 0
-    variance = np.maximum(squares, 0.0) / np.where(known, seconds, 1.0) * cadence_seconds
+    known = spans_seconds > 0
+    squares = returns_bps[known] ** 2 * (cadence_seconds / spans_seconds[known])
+    count = np.minimum(np.arange(1, len(squares) + 1), width)
+    variance = np.zeros(len(returns_bps))
+    variance[known] = np.maximum(_trailing_sum(squares, width), 0.0) / count
     return np.asarray(np.maximum(np.sqrt(_hold_last(variance, known, 0.0)), floor_bps))
 
 
@@ -122,7 +123,7 @@ def long_term_stream(context: DailyContext, statistics: tuple[LongTermStatistic,
     for row, name in enumerate(statistics):
         values = context.statistics[name]
         stream[:, row, :] = np.log1p(np.maximum(values, 0.0)) if name in LOGGED_STATISTICS else values
-    absent = np.isnan(stream[:, :-1, :]).any(axis=1)
+    absent = np.asarray(np.isnan(stream[:, :-1, :]).any(axis=1))
     stream[:, -1, :] = ~absent
     stream[:, :-1, :] = np.where(absent[:, None, :], np.nan, stream[:, :-1, :])
     return stream

@@ -132,7 +132,8 @@ class Dataset:
 
     def dtype(self, stream: str) -> np.dtype[Any]:
         """Data type of a stream's values."""
-        return np.dtype(self._stream(stream)["dtype"])
+        found: np.dtype[Any] = np.dtype(str(self._stream(stream)["dtype"]))
+        return found
 
     def lookback_steps(self, stream: str) -> int:
         """Look-back of a stream in its own steps (long_term: days)."""

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trademl_assets.datasets.labels import classify, decision_steps, fit_boundaries, forward_returns, valid_mids
+from trademl_assets.datasets.parameters import FixedBoundaries, QuantileBoundaries
+from trademl_assets.datasets.series import GridSeries
+from trademl_assets.foundation.errors import DataQualityError
+
+edges_lists = st.lists(st.floats(-100, 100), min_size=1, max_size=8, unique=True).map(sorted)
+
+
+@given(edges_lists, st.lists(st.floats(-200, 200), min_size=1, max_size=50))
+def test_classes_are_half_open_intervals(edges: list[float], returns: list[float]) -> None:
+    values = np.asarray(returns + edges)
+    bounds = [-np.inf, *edges, np.inf]
+    for value, label in zip(values, classify(values, np.asarray(edges)), strict=True):
+        assert bounds[label] <= value < bounds[label + 1]
+
+
+def test_a_return_on_an_edge_belongs_to_the_class_above_it() -> None:
+    assert classify(np.asarray([-2.0, 0.0, 2.0]), np.asarray([-2.0, 0.0, 2.0])).tolist() == [1, 2, 3]
+
+
+def test_returns_are_log_mid_returns_in_bps_over_the_horizon() -> None:
+    mid = np.asarray([100.0, 101.0, 102.0, 104.0])
+    found = forward_returns(mid, np.ones(4, bool), np.asarray([0, 1]), 2)
+    assert found == pytest.approx([1e4 * np.log(1.02), 1e4 * np.log(104 / 101)])
+
+
+def test_no_label_where_either_end_is_not_valid_or_beyond_the_series() -> None:
+    valid = np.asarray([True, False, True, True, True])
+    found = forward_returns(np.full(5, 7.0), valid, np.arange(5), 2)
+    assert np.isnan(found).tolist() == [False, True, False, True, True]
+    assert np.isnan(forward_returns(np.full(5, 7.0), valid, np.asarray([-1 + 2]), 3)).all()
+
+
+def test_filled_and_missing_and_old_mids_end_no_label() -> None:
+    column = np.zeros((4, 1), np.float32)
+    state = np.asarray([[0], [1], [2], [0]], np.uint8)
+    age = np.asarray([[0.1], [0.1], [0.1], [9.0]], np.float32)
+    series = GridSeries(np.arange(4), np.ones((4, 1)), state, age, column, column)
+    assert valid_mids(series, 0, 5.0).tolist() == [True, False, False, False]
+
+
+@given(st.integers(2, 9), st.integers(0, 2**32))
+def test_quantile_edges_make_equally_filled_training_classes(classes: int, seed: int) -> None:
+    returns = np.random.default_rng(seed).normal(0, 5, 900)
+    edges = fit_boundaries(returns, QuantileBoundaries(kind="quantile", classes=classes))
+    counts = np.bincount(classify(returns, edges), minlength=classes)
+    assert counts.max() - counts.min() <= 2
+
+
+def test_quantile_edges_that_coincide_are_refused() -> None:
+    with pytest.raises(DataQualityError, match="too many training returns are equal"):
+        fit_boundaries(np.zeros(100), QuantileBoundaries(kind="quantile", classes=3))
+
+
+def test_fixed_edges_are_taken_as_given_and_must_increase() -> None:
+    assert fit_boundaries(np.zeros(0), FixedBoundaries(kind="fixed", edges_bps=(-1.0, 1.0))).tolist() == [-1.0, 1.0]
+    with pytest.raises(ValueError, match="increase strictly"):
+        FixedBoundaries(kind="fixed", edges_bps=(1.0, 1.0))
+
+
+def test_decisions_are_counted_from_each_midnight() -> None:
+    assert decision_steps(0, 200, 100, 864, 8640).tolist() == list(range(0, 200, 10))
+    assert decision_steps(95, 125, 100, 864, 8640).tolist() == [100, 110, 120]

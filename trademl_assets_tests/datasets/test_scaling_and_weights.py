@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trademl_assets.datasets.parameters import ScalingParameters, WeightParameters
+from trademl_assets.datasets.scaling import evenly_spaced, fit_scaling
+from trademl_assets.datasets.weights import sample_weights
+from trademl_assets_tests.datasets.examples import stated
+
+DAY = 86_400_000_000
+
+
+def scaling_of(**changes: object) -> ScalingParameters:
+    return ScalingParameters.model_validate_json(json.dumps(stated()["scaling"] | changes))
+
+
+@pytest.mark.parametrize("method", ["robust", "standard"])
+def test_a_normal_column_gets_its_mean_and_standard_deviation(method: str) -> None:
+    rows = np.random.default_rng(0).normal([3.0, -1.0], [2.0, 0.5], (50_000, 2))
+    fitted = fit_scaling(rows, ("a", "b"), scaling_of(method=method))
+    assert fitted.center == pytest.approx([3.0, -1.0], abs=0.05)
+    assert fitted.scale == pytest.approx([2.0, 0.5], rel=0.03)
+
+
+def test_a_constant_column_is_named_and_left_unscaled_unless_it_has_a_floor() -> None:
+    rows = np.stack([np.full(100, 4.0), np.full(100, 4.0), np.arange(100.0)], axis=1)
+    fitted = fit_scaling(rows, ("x:spread_bps", "x:log_sigma_short", "x:other"), scaling_of())
+    assert fitted.constant == ("x:spread_bps",)
+    assert fitted.scale[:2].tolist() == [1.0, 0.05]
+    assert fitted.center[0] == 4.0
+
+
+def test_missing_values_are_left_out_and_a_column_without_any_is_neutral() -> None:
+    rows = np.stack([np.r_[np.full(50, np.nan), np.arange(50.0)], np.full(100, np.nan)], axis=1)
+    fitted = fit_scaling(rows, ("a", "b"), scaling_of())
+    assert fitted.center.tolist() == [24.5, 0.0]
+    assert fitted.scale[1] == 1.0
+
+
+def test_every_level_of_a_book_gets_its_own_statistics() -> None:
+    rows = np.random.default_rng(0).normal(0, 1, (2000, 4, 3)) * np.arange(1, 5)[:, None]
+    assert fit_scaling(rows, ("a", "b", "c"), scaling_of()).scale == pytest.approx(
+        np.tile(np.arange(1, 5)[:, None], 3), rel=0.1
+    )
+
+
+@given(st.integers(1, 500), st.integers(1, 500))
+def test_thinning_keeps_order_and_both_ends(count: int, at_most: int) -> None:
+    found = evenly_spaced(np.arange(count), at_most)
+    assert len(found) == min(count, at_most)
+    assert np.all(np.diff(found) > 0)
+    assert found[0] == 0
+    assert at_most == 1 or found[-1] == count - 1
+
+
+def test_a_sample_one_half_life_older_weighs_half() -> None:
+    t0 = np.asarray([0, 10, 20, 30]) * DAY
+    training = np.asarray([True, True, True, False])
+    weights = sample_weights(t0, training, WeightParameters(half_life_days=10.0))
+    assert weights[1] / weights[2] == pytest.approx(0.5)
+    assert weights[0] / weights[1] == pytest.approx(0.5)
+    assert weights[:3].mean() == pytest.approx(1.0)
+    assert weights[3] == 1.0
+
+
+def test_without_a_half_life_all_weigh_one() -> None:
+    equal = WeightParameters(half_life_days=None)
+    assert sample_weights(np.arange(3) * DAY, np.ones(3, bool), equal).tolist() == [1, 1, 1]
