@@ -185,5 +185,6 @@ def _integer(value: Any) -> int:
 
 def _not_in_layout(place: str, error: Exception) -> SourceError:
     return SourceError(
-        f"{place}: not a message of the expected layout ({type(error).__name__}: {error}) -> check the layout of the capture, fetch the file again"
+        f"{place}: not a message of the expected layout ({type(error).__name__}: {error}) "
+        "-> check the layout of the capture, fetch the file again"
     )
