@@ -1,0 +1,214 @@
+"""Alignment of several instruments' snapshots on one uniform grid a day.
+
+Each step shows the latest snapshot AT OR BEFORE its instant, never a later one. The alignment finds row indices first and moves data once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_start, to_microseconds
+from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.grid.encoding import BOOK_FIELDS, MASK_FIELDS, PRICE_FIELDS, encode_book, encode_mask
+from trademl_assets.grid.gaps import MISSING, OBSERVED, classify_steps, returns_between_observed, state_shares
+from trademl_assets.sources.contract import SNAPSHOT_ARRAYS, InstrumentParameters
+
+SECONDS_PER_DAY = 86_400
+_MICROSECONDS_PER_MILLISECOND = 1_000
+
+
+class GridParameters(Parameters):
+    """The uniform grid.
+
+    Attributes:
+        cadence_seconds: Seconds between steps; divides the day.
+        tolerance_milliseconds: Up to this age a snapshot counts as observed.
+        max_gap_seconds: Up to this age a snapshot fills later steps; also the lead-in that a day needs from before midnight.
+        required_instruments: Instruments without which a day is refused.
+        method: How steps without an observation are filled.
+    """
+
+    cadence_seconds: Annotated[int, Field(ge=1, le=SECONDS_PER_DAY)]
+    tolerance_milliseconds: Annotated[int, Field(ge=0)]
+    max_gap_seconds: Annotated[int, Field(ge=1, le=SECONDS_PER_DAY)]
+    required_instruments: tuple[str, ...]
+    method: Literal["forward_fill"]
+
+    @field_validator("cadence_seconds")
+    @classmethod
+    def _cadence_divides_the_day(cls, cadence: int) -> int:
+        if SECONDS_PER_DAY % cadence:
+            raise ValueError(f"{cadence} s do not divide a day of {SECONDS_PER_DAY} s")
+        return cadence
+
+    @model_validator(mode="after")
+    def _tolerance_within_gap(self) -> Self:
+        if self.tolerance_milliseconds > self.max_gap_seconds * 1_000:
+            raise ValueError(
+                f"tolerance_milliseconds {self.tolerance_milliseconds} exceeds max_gap_seconds {self.max_gap_seconds}"
+            )
+        return self
+
+    @property
+    def steps_per_day(self) -> int:
+        """Steps of a day."""
+        return SECONDS_PER_DAY // self.cadence_seconds
+
+
+@dataclass(frozen=True)
+class GridDay:
+    """One day of all instruments on the grid, T steps, A instruments, S slots; step k is the instant midnight + k * cadence.
+
+    Attributes:
+        day: The UTC day.
+        instruments: Names in the order of the columns.
+        arrays: `book` (T, S, A*4) float16, `price` (T, A*4) float32, `mask` (T, A*4) float16, with the fields of `encoding`;
+            `mid` (T, A) float64, NaN where missing; `state` (T, A) uint8, 0 observed, 1 filled, 2 missing.
+        summary: instrument -> shares of observed, filled and missing steps.
+    """
+
+    day: date
+    instruments: tuple[str, ...]
+    arrays: dict[str, NDArray[np.generic]]
+    summary: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class _Alignment:
+    """Steps of one instrument, those of the lead-in first: snapshot row (-1 where missing), age in microseconds (-1 without), state."""
+
+    rows: NDArray[np.int64]
+    ages_us: NDArray[np.int64]
+    state: NDArray[np.uint8]
+
+
+def align_assets(
+    snapshots: Mapping[str, pl.DataFrame],
+    instruments: Mapping[str, InstrumentParameters],
+    day: date,
+    parameters: GridParameters,
+) -> GridDay:
+    """Put the snapshots of several instruments on the grid of a day.
+
+    The latest snapshot at or before a step makes it observed up to the tolerance, filled up to the longest gap with its age kept, missing
+    beyond. The return of an observed step is measured from the previous observed one and carries the seconds between them; through the
+    lead-in that may lie before midnight. Nothing at a step depends on snapshots after its instant.
+
+    Args:
+        snapshots: instrument -> snapshots of the day with a lead-in of up to `max_gap_seconds`, ascending in `ts`; an instrument that is not
+            there is missing at every step.
+        instruments: The instruments in the order of the columns.
+        day: The UTC day.
+        parameters: The grid.
+
+    Returns:
+        Arrays and shares; see `GridDay`.
+
+    Raises:
+        DataQualityError: Snapshots are out of order, differ in their slots or belong to no instrument of the grid, a value does not fit half
+            precision, or a required instrument is never observed.
+    """
+    slots = _require_consistent(snapshots, instruments, day)
+    cadence_us = parameters.cadence_seconds * MICROSECONDS_PER_SECOND
+    lead_in = parameters.max_gap_seconds // parameters.cadence_seconds
+    steps, count = parameters.steps_per_day, len(instruments)
+    instants = to_microseconds(day_start(day)) + np.arange(-lead_in, steps, dtype=np.int64) * cadence_us
+    book = np.zeros((steps, slots, count * len(BOOK_FIELDS)), dtype=np.float16)
+    price = np.zeros((steps, count * len(PRICE_FIELDS)), dtype=np.float32)
+    mask = np.zeros((steps, count * len(MASK_FIELDS)), dtype=np.float16)
+    mid = np.full((steps, count), np.nan)
+    state = np.full((steps, count), MISSING, dtype=np.uint8)
+    for number, (name, instrument) in enumerate(instruments.items()):
+        frame = snapshots.get(name)
+        where = f"{name} {day.isoformat()}"
+        aligned = _align_one(frame, instants, parameters, where)
+        state[:, number] = aligned.state[lead_in:]
+        mask[:, number * 4 : number * 4 + 4] = encode_mask(
+            aligned.state[lead_in:], aligned.ages_us[lead_in:], parameters.max_gap_seconds * MICROSECONDS_PER_SECOND
+        )
+        if frame is None or frame.is_empty():
+            continue
+        mids = _gather(frame["mid"].to_numpy(), aligned.rows, np.nan)
+        mid[:, number] = mids[lead_in:]
+        returns, spans = returns_between_observed(mids, aligned.state, parameters.cadence_seconds)
+        columns = (
+            returns[lead_in:],
+            spans[lead_in:],
+            _gather(frame["spread_bps"].to_numpy(), aligned.rows[lead_in:], 0.0),
+            _gather(frame["microprice_bps"].to_numpy(), aligned.rows[lead_in:], 0.0),
+        )
+        price[:, number * 4 : number * 4 + 4] = np.stack(columns, axis=1)
+        encode_book(
+            frame, aligned.rows[lead_in:], instrument.reference_quantity, book[:, :, number * 4 : number * 4 + 4], where
+        )
+    _require_observed(state, tuple(instruments), day, parameters)
+    return GridDay(
+        day=day,
+        instruments=tuple(instruments),
+        arrays={"book": book, "price": price, "mask": mask, "mid": mid, "state": state},
+        summary={name: state_shares(state[:, number]) for number, name in enumerate(instruments)},
+    )
+
+
+def _align_one(
+    frame: pl.DataFrame | None, instants: NDArray[np.int64], parameters: GridParameters, where: str
+) -> _Alignment:
+    times = np.empty(0, np.int64) if frame is None else frame["ts"].to_physical().to_numpy()
+    if (np.diff(times) <= 0).any():
+        raise DataQualityError(
+            f"{where}: snapshots are not strictly ascending in ts -> materialise book_snapshots again"
+        )
+    rows = np.searchsorted(times, instants, side="right") - 1
+    ages = np.full(len(instants), -1, dtype=np.int64)
+    found = rows >= 0
+    ages[found] = instants[found] - times[rows[found]]
+    state = classify_steps(
+        ages,
+        parameters.tolerance_milliseconds * _MICROSECONDS_PER_MILLISECOND,
+        parameters.max_gap_seconds * MICROSECONDS_PER_SECOND,
+    )
+    rows[state == MISSING] = -1
+    return _Alignment(rows, ages, state)
+
+
+def _gather(values: NDArray[np.floating], rows: NDArray[np.int64], absent: float) -> NDArray[np.floating]:
+    gathered = values[rows]
+    gathered[rows < 0] = absent
+    return gathered
+
+
+def _require_consistent(
+    snapshots: Mapping[str, pl.DataFrame], instruments: Mapping[str, InstrumentParameters], day: date
+) -> int:
+    """Slots of the book, the same for all instruments."""
+    unknown = sorted(set(snapshots) - set(instruments))
+    if unknown:
+        raise DataQualityError(
+            f"{day.isoformat()}: snapshots of {unknown}, the grid has {list(instruments)} -> configure or leave out"
+        )
+    slots = {name: frame.schema[SNAPSHOT_ARRAYS[0]].shape[0] for name, frame in snapshots.items()}
+    if len(set(slots.values())) != 1:
+        raise DataQualityError(
+            f"{day.isoformat()}: the instruments must have the same number of slots, found {slots} -> materialise their book_snapshots with "
+            "one configuration"
+        )
+    return int(next(iter(slots.values())))
+
+
+def _require_observed(state: NDArray[np.uint8], names: tuple[str, ...], day: date, parameters: GridParameters) -> None:
+    silent = [name for number, name in enumerate(names) if not (state[:, number] == OBSERVED).any()]
+    refused = sorted(
+        set(parameters.required_instruments) & set(silent) | set(parameters.required_instruments) - set(names)
+    )
+    if refused:
+        raise DataQualityError(
+            f"{day.isoformat()}: required instruments {refused} are never observed on the grid -> materialise their book_snapshots, or take "
+            "the day or the requirement out of the configuration"
+        )
