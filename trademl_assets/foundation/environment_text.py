@@ -29,7 +29,7 @@ class EnvironmentText(str):
         text.reference = expanded if reference is None else reference
         return text
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # a copy needs the reference too
         return (str(self), self.reference)
 
     @classmethod

@@ -1,0 +1,48 @@
+"""The only place that knows where a partition lies."""
+
+import re
+from pathlib import Path
+
+from trademl_assets.foundation.errors import StorageError
+
+_PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.=-]{0,120}$")
+
+
+class Layout:
+    """Folders below one root.
+
+    Args:
+        root: Folder of the store; `artifacts/` and `scratch/` lie below it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).absolute()
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of all committed artifacts."""
+        return self.root / "artifacts"
+
+    def asset_folder(self, asset: str) -> Path:
+        """Folder of all partitions of an asset."""
+        return self.artifacts / _checked(asset)
+
+    def partition_folder(self, asset: str, partition: str) -> Path:
+        """Folder of one partition; a key `a|b` lies in `a/b`.
+
+        Raises:
+            StorageError: A part of the key is no plain name.
+        """
+        return self.asset_folder(asset).joinpath(*(_checked(part) for part in partition.split("|")))
+
+    def scratch_folder(self, asset: str, partition: str) -> Path:
+        """Folder for work in progress (checkpoints, a study's database), made on demand; it may outlive a killed run."""
+        folder = self.root.joinpath("scratch", _checked(asset), *(_checked(part) for part in partition.split("|")))
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _checked(part: str) -> str:
+    if not _PART.match(part):
+        raise StorageError(f"{part!r} cannot name a folder -> use letters, digits, dot, dash and underscore")
+    return part
