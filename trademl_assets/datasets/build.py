@@ -23,14 +23,14 @@ from trademl_assets.datasets.sample_index import (
 from trademl_assets.datasets.scaling import FittedScaling, evenly_spaced, fit_scaling
 from trademl_assets.datasets.series import MISSING, GridFrame
 from trademl_assets.datasets.streams import (
-    BOOK_COLUMNS,
-    MASK_COLUMNS,
     PRICE_COLUMNS,
     long_term_columns,
     long_term_stream,
     price_stream,
 )
-from trademl_assets.storage.commit import ArtifactStore, PartitionWriter
+from trademl_assets.grid.encoding import BOOK_FIELDS, MASK_FIELDS
+from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.storage.partition_writer import PartitionWriter
 
 SCHEMA_VERSION = 1
 
@@ -104,7 +104,7 @@ def fit_book(store: ArtifactStore, ingredients: Ingredients) -> dict[str, Fitted
     parameters = ingredients.parameters
     if parameters.streams.book is None:
         return {}
-    names = _per_instrument(parameters.instruments, BOOK_COLUMNS)
+    names = _per_instrument(parameters.instruments, BOOK_FIELDS)
     return {"book": fit_scaling(_book_rows(store, ingredients, scaling_steps(ingredients)), names, parameters.scaling)}
 
 
@@ -145,14 +145,14 @@ def _fit_long_term(stream: NDArray[np.float32], ingredients: Ingredients) -> Fit
 
 
 def _book_rows(store: ArtifactStore, ingredients: Ingredients, steps: NDArray[np.int64]) -> NDArray[np.float32]:
-    columns = _grid_columns(ingredients, len(BOOK_COLUMNS))
+    columns = _grid_columns(ingredients, len(BOOK_FIELDS))
     day_of, offset = np.divmod(steps, ingredients.frame.steps_per_day)
     rows = []
     for day in np.unique(day_of):
         book = store.open_arrays(GRID_ASSET, ingredients.days[day].isoformat(), "arrays")["book"]
         rows.append(book[offset[day_of == day]][:, :, columns].astype(np.float32))
     values = np.concatenate(rows)
-    absent = np.repeat(ingredients.series.state[steps] == MISSING, len(BOOK_COLUMNS), axis=1)
+    absent = np.repeat(ingredients.series.state[steps] == MISSING, len(BOOK_FIELDS), axis=1)
     return np.where(absent[:, None, :], np.float32(np.nan), values)
 
 
@@ -226,7 +226,7 @@ def _describe_streams(
     streams, described = parameters.streams, {}
     first_day = store.open_arrays(GRID_ASSET, ingredients.days[0].isoformat(), "arrays")
     whole_grid = ingredients.frame.instruments == parameters.instruments
-    for name, stream, fields in (("book", streams.book, BOOK_COLUMNS), ("mask", streams.mask, MASK_COLUMNS)):
+    for name, stream, fields in (("book", streams.book, BOOK_FIELDS), ("mask", streams.mask, MASK_FIELDS)):
         if stream is not None:
             columns = _grid_columns(ingredients, len(fields))
             described[name] = {

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.parameters import SECONDS_PER_DAY, ClockColumn
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
+from trademl_assets.long_term.regimes import REGIMES, UNKNOWN
 
 Floats = NDArray[np.float64]
-REGIMES = ("bull", "bear", "sideways", "high_volatility", "unknown")
 DAYS_A_WEEK = 7
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 NEUTRAL_RANK = 0.5
@@ -100,7 +100,7 @@ def _volume_percentile(inputs: ClockInputs, fits: ClockFits) -> Floats:
 
 
 def _market_regime(inputs: ClockInputs, _fits: ClockFits) -> Floats:
-    known = [REGIMES.index(name) if name in REGIMES else REGIMES.index("unknown") for name in inputs.previous_regime]
+    known = [REGIMES.index(name) if name in REGIMES else REGIMES.index(UNKNOWN) for name in inputs.previous_regime]
     return np.asarray(np.eye(len(REGIMES))[np.asarray(known)][inputs.day])
 
 

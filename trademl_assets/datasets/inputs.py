@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from trademl_assets.datasets.series import UNKNOWN_REGIME, DailyContext, GridFrame, GridSeries
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_start, to_microseconds
 from trademl_assets.foundation.errors import ConfigError, MissingPartitionError
+from trademl_assets.grid.encoding import MASK_FIELDS, PRICE_FIELDS
 from trademl_assets.storage.commit import ArtifactStore
 
 DATASET_ASSET = "dataset"
 GRID_ASSET = "aligned_grid"
 AGGREGATES_ASSET = "daily_aggregates"
 REGIME_ASSET = "market_regime"
-PRICE_FIELDS = 4
-MASK_FIELDS = 4
 
 
 def read_grid(store: ArtifactStore, days: Sequence[date], instruments: Sequence[str], frame: GridFrame) -> GridSeries:
@@ -46,9 +45,9 @@ def read_grid(store: ArtifactStore, days: Sequence[date], instruments: Sequence[
         rows = slice(number * steps, (number + 1) * steps)
         mid[rows] = arrays["mid"][:, at]
         state[rows] = arrays["state"][:, at]
-        age[rows] = arrays["mask"][:, at * MASK_FIELDS + 3].astype(np.float32) * np.float32(frame.max_gap_seconds)
-        spread[rows] = arrays["price"][:, at * PRICE_FIELDS + 2]
-        microprice[rows] = arrays["price"][:, at * PRICE_FIELDS + 3]
+        age[rows] = _field(arrays["mask"], at, MASK_FIELDS, "age_share") * np.float32(frame.max_gap_seconds)
+        spread[rows] = _field(arrays["price"], at, PRICE_FIELDS, "spread_bps")
+        microprice[rows] = _field(arrays["price"], at, PRICE_FIELDS, "microprice_bps")
     first = to_microseconds(day_start(days[0]))
     instants = first + np.arange(total, dtype=np.int64) * (frame.cadence_seconds * MICROSECONDS_PER_SECOND)
     return GridSeries(instants, mid, state, age, spread, microprice)
@@ -91,6 +90,12 @@ def read_daily_context(
             upstream[f"{REGIME_ASSET}/{partition}"] = regime.content_hash
             regimes[row] = str(store.read_table(REGIME_ASSET, partition)["regime"][0])
     return DailyContext(tuple(days), values, tuple(regimes)), upstream
+
+
+def _field(
+    values: NDArray[np.generic], instruments: NDArray[np.int64], fields: tuple[str, ...], name: str
+) -> NDArray[np.float32]:
+    return values[:, instruments * len(fields) + fields.index(name)].astype(np.float32)
 
 
 def _fill_day(

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl_assets.datasets.clock import REGIMES
 from trademl_assets.datasets.ingredients import Ingredients
 from trademl_assets.datasets.series import MISSING, OBSERVED, DailyContext, GridSeries
 from trademl_assets.foundation.calendar import day_bounds, to_microseconds
+from trademl_assets.long_term.regimes import REGIMES
 
 StreamFunction = Callable[[Ingredients], NDArray[np.float32]]
 OBSERVED_SHARE = 0.8

@@ -11,8 +11,6 @@ from trademl_assets.datasets.series import MISSING, OBSERVED, DailyContext, Grid
 Floats = NDArray[np.float64]
 BPS = 1e4
 PRICE_COLUMNS = ("return_over_sigma", "log_sigma_short", "log_sigma_long", "spread_bps", "microprice_bps")
-BOOK_COLUMNS = ("bid_distance_bps", "log1p_bid_quantity", "ask_distance_bps", "log1p_ask_quantity")
-MASK_COLUMNS = ("observed", "filled", "missing", "age")
 LOGGED_STATISTICS = frozenset({"std_bps", "volume", "volatility_bps"})
 PRESENT = "present"
 

@@ -17,6 +17,7 @@ from trademl_assets.storage.commit import ArtifactStore
 
 GRID_STREAMS = ("book", "mask")
 OWN_STREAMS = ("price", "clock")
+STREAMS = ("book", "price", "mask", "clock", "long_term")
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ class Dataset:
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams this dataset has: of book, price, mask, clock, long_term."""
-        return tuple(self.recipe["streams"])
+        """Names of the streams this dataset has: of book, price, mask, clock, long_term, in this order."""
+        return tuple(name for name in STREAMS if name in self.recipe["streams"])
 
     def columns(self, stream: str) -> tuple[str, ...]:
         """Names of a stream's last-axis columns (long_term: its statistics)."""

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from trademl_assets.storage.commit import ArtifactStore, Provenance
 
+from trademl_assets.datasets.build import SCHEMA_VERSION, DatasetParts, build_dataset, write_dataset
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.series import GridFrame
+from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.storage.manifest import Provenance
 from trademl_assets_tests.datasets.examples import DAYS, FIRST, parameters_of, stated
 
 LEVELS = 5
@@ -83,3 +85,17 @@ def make_store(root: Path) -> ArtifactStore:
 @pytest.fixture
 def parameters() -> DatasetParameters:
     return parameters_of(stated())
+
+
+def write_experiment(store: ArtifactStore, experiment: str, parameters: DatasetParameters) -> DatasetParts:
+    parts = build_dataset(store, parameters, FRAME)
+    provenance = Provenance(code_version="1", config_fingerprint=parameters.fingerprint(), upstream=parts.upstream)
+    with store.write("dataset", experiment, schema_version=SCHEMA_VERSION, provenance=provenance) as writer:
+        write_dataset(writer, parts)
+    return parts
+
+
+@pytest.fixture(scope="session")
+def example_parts(filled_store: ArtifactStore) -> DatasetParts:
+    """The example dataset, also written as experiment `example`."""
+    return write_experiment(filled_store, "example", parameters_of(stated()))

@@ -1,0 +1,167 @@
+import copy
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from trademl_assets.datasets.build import DatasetParts, make_clock, make_price
+from trademl_assets.datasets.clock import ClockFits
+from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
+from trademl_assets.datasets.leakage import SHIPPED, Audited, Fits, LeakageReport, audit, audit_parts, fits_of
+from trademl_assets.datasets.scaling import fit_scaling
+from trademl_assets.datasets.streams import PRICE_COLUMNS
+from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets_tests.datasets.conftest import FRAME
+from trademl_assets_tests.datasets.examples import parameters_of, stated
+
+
+def rules(report: LeakageReport) -> set[str]:
+    return {finding.rule for finding in report.violations}
+
+
+def planted(store: ArtifactStore, parts: DatasetParts, audited: Audited = SHIPPED) -> set[str]:
+    return rules(audit_parts(store, parts, audited))
+
+
+def test_an_honest_dataset_passes_every_rule(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
+    report = audit(filled_store, "example")
+    assert report.passed, report.violations
+    assert len(report.findings) >= 18
+    assert all(set(row) == {"rule", "passed", "detail"} for row in report.as_rows())
+
+
+def test_a_shuffled_split_is_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
+    order = np.random.default_rng(0).permutation(example_parts.index.height)
+    index = example_parts.index.with_columns(part=example_parts.index["part"].gather(order))
+    found = planted(filled_store, replace(example_parts, index=index))
+    assert {
+        "label spans end inside their block",
+        "no training label span overlaps a held-out one",
+        "the calibration block is contiguous",
+    } <= found
+
+
+def test_a_label_that_crosses_into_validation_is_found(
+    filled_store: ArtifactStore, example_parts: DatasetParts
+) -> None:
+    index = example_parts.index
+    last = index.filter(pl.col("part") == "train").tail(1)
+    crossing = last.with_columns(t0=pl.col("t0") + timedelta(minutes=10), t1=pl.col("t1") + timedelta(minutes=10))
+    found = planted(filled_store, replace(example_parts, index=pl.concat([index, crossing]).sort("t0")))
+    assert {"label spans end inside their block", "no training label span overlaps a held-out one"} <= found
+
+
+def test_a_label_on_a_filled_mid_is_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
+    filled = pl.col("t0").dt.replace_time_zone(None) == pl.datetime(2024, 1, 5, 3, 25)
+    shifted = example_parts.index.with_columns(
+        *(pl.when(filled).then(pl.col(name) - timedelta(minutes=4)).otherwise(pl.col(name)) for name in ("t0", "t1"))
+    )
+    found = planted(filled_store, replace(example_parts, index=shifted))
+    assert "both end mids of a label were observed" in found
+
+
+def test_labels_taken_from_a_later_mid_are_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
+    index = example_parts.index.with_columns(return_bps=pl.col("return_bps").shift(-1, fill_value=0.0))
+    found = planted(filled_store, replace(example_parts, index=index))
+    assert found == {"labels follow from the mids at t0 and t1"}
+
+
+def test_a_full_sample_scaler_is_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
+    recipe = copy.deepcopy(example_parts.recipe)
+    price = example_parts.arrays["price"]
+    names = tuple(PRICE_COLUMNS) * 2
+    recipe["scaling"]["price"] |= {"center": fit_scaling(price, names, parameters_of(stated()).scaling).center.tolist()}
+    found = planted(filled_store, replace(example_parts, recipe=recipe))
+    assert found == {"scaling of price: fitted on training rows only"}
+
+
+def test_full_sample_class_edges_and_percentile_ranks_are_found(
+    filled_store: ArtifactStore, example_parts: DatasetParts
+) -> None:
+    recipe = copy.deepcopy(example_parts.recipe)
+    recipe["boundaries_bps"] = np.quantile(example_parts.index["return_bps"], [0.25, 0.5, 0.75]).tolist()
+    recipe["clock_fits"]["volumes"] = [*recipe["clock_fits"]["volumes"], 9.0]
+    found = planted(filled_store, replace(example_parts, recipe=recipe))
+    assert {"class edges: fitted on training rows only", "clock: fitted on training rows only"} <= found
+
+
+def test_a_fit_function_that_sees_what_follows_training_is_found(
+    filled_store: ArtifactStore, example_parts: DatasetParts
+) -> None:
+    def whole_sample_fits(ingredients: Ingredients) -> Fits:
+        return fits_of(ingredients) | {"clock": float(ingredients.sigma.long.max())}
+
+    found = planted(filled_store, example_parts, Audited(fits=whole_sample_fits))
+    assert found == {"clock: unchanged when what follows training is noise"}
+
+
+def centred(values: np.ndarray) -> np.ndarray:
+    return np.stack([np.convolve(column, np.full(5, 0.2), mode="same") for column in values.T], axis=1)
+
+
+def test_centred_smoothing_of_a_stream_is_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
+    def smoothed(ingredients: Ingredients) -> np.ndarray:
+        return centred(make_price(ingredients)).astype(np.float32)
+
+    parts = replace(
+        example_parts, arrays=example_parts.arrays | {"price": centred(example_parts.arrays["price"]).astype("f4")}
+    )
+    found = planted(filled_store, parts, Audited(price=smoothed))
+    assert "price: noise after a cut changes nothing before it" in found
+
+
+def test_interpolation_over_gaps_is_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
+    def interpolated(ingredients: Ingredients) -> np.ndarray:
+        series = ingredients.series
+        steps = np.arange(series.steps)
+        columns = []
+        for asset in range(series.mid.shape[1]):
+            seen = np.flatnonzero(series.state[:, asset] == 0)
+            columns.append(np.interp(steps, seen, series.mid[seen, asset]))
+        mid = np.stack(columns, axis=1)
+        return make_price(replace(ingredients, series=replace(series, mid=mid, state=np.zeros_like(series.state))))
+
+    found = planted(filled_store, example_parts, Audited(price=interpolated))
+    assert "price: noise after a cut changes nothing before it" in found
+
+
+def test_the_same_days_regime_is_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
+    def same_day(ingredients: Ingredients, fits: ClockFits) -> np.ndarray:
+        regimes = (*ingredients.context.regimes[1:], "bull")
+        return make_clock(replace(ingredients, context=replace(ingredients.context, regimes=regimes)), fits)
+
+    found = planted(filled_store, example_parts, Audited(clock=same_day))
+    assert "clock: noise after a cut changes nothing before it" in found
+
+
+def test_a_tampered_stream_is_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
+    price = example_parts.arrays["price"].copy()
+    price[777, 3] += 1e-3
+    parts = replace(example_parts, arrays=example_parts.arrays | {"price": price})
+    assert planted(filled_store, parts) == {"price: stored stream is what its function gives"}
+
+
+def test_training_after_a_held_out_block_keeps_its_embargo(
+    filled_store: ArtifactStore, example_parts: DatasetParts
+) -> None:
+    values = stated()
+    values["split"]["blocks"] = [
+        {"part": "train", "length": "P1D"},
+        {"part": "test", "length": "P1D"},
+        {"part": "train", "length": "P1D"},
+    ]
+    ingredients = read_ingredients(filled_store, parameters_of(values), FRAME)
+    assert [bool(day) for day in ingredients.training_days()] == [True, True, True, True, False, True]
+
+
+@pytest.mark.parametrize("cuts", [1, 20])
+def test_as_many_cuts_are_made_as_asked_for(
+    filled_store: ArtifactStore, example_parts: DatasetParts, cuts: int
+) -> None:
+    recipe = copy.deepcopy(example_parts.recipe)
+    recipe["parameters"]["audit"]["cuts"] = cuts
+    report = audit_parts(filled_store, replace(example_parts, recipe=recipe), SHIPPED)
+    detail = next(f.detail for f in report.findings if f.rule == "price: noise after a cut changes nothing before it")
+    assert cuts <= int(detail.split()[0]) <= 2 * cuts
