@@ -21,7 +21,7 @@ from trademl_assets.datasets.sample_index import (
     support_warnings,
 )
 from trademl_assets.datasets.scaling import FittedScaling, evenly_spaced, fit_scaling
-from trademl_assets.datasets.series import MISSING, GridFrame
+from trademl_assets.datasets.series import GridFrame
 from trademl_assets.datasets.streams import (
     PRICE_COLUMNS,
     long_term_columns,
@@ -29,6 +29,7 @@ from trademl_assets.datasets.streams import (
     price_stream,
 )
 from trademl_assets.grid.encoding import BOOK_FIELDS, MASK_FIELDS
+from trademl_assets.grid.gaps import MISSING
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.partition_writer import PartitionWriter
 

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trademl_assets.datasets.series import UNKNOWN_REGIME, DailyContext, GridFrame, GridSeries
+from trademl_assets.datasets.series import DailyContext, GridFrame, GridSeries
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_start, to_microseconds
 from trademl_assets.foundation.errors import ConfigError, MissingPartitionError
 from trademl_assets.grid.encoding import MASK_FIELDS, PRICE_FIELDS
+from trademl_assets.long_term.regimes import UNKNOWN
 from trademl_assets.storage.commit import ArtifactStore
 
 DATASET_ASSET = "dataset"
@@ -78,7 +79,7 @@ def read_daily_context(
         raise MissingPartitionError(f"a dataset needs {', '.join(lacking)}; materialise them first")
     upstream: dict[str, str] = {}
     values = {name: np.full((len(days), len(instruments)), np.nan) for name in statistics}
-    regimes = [UNKNOWN_REGIME] * len(days)
+    regimes = [UNKNOWN] * len(days)
     for row, day in enumerate(days):
         partition = day.isoformat()
         aggregates = store.manifest(AGGREGATES_ASSET, partition) if statistics else None

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.parameters import FixedBoundaries, QuantileBoundaries
-from trademl_assets.datasets.series import OBSERVED, GridSeries
+from trademl_assets.datasets.series import GridSeries
 from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.grid.gaps import OBSERVED
 
 Floats = NDArray[np.float64]
 BPS = 1e4

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.ingredients import Ingredients
-from trademl_assets.datasets.series import MISSING, OBSERVED, DailyContext, GridSeries
+from trademl_assets.datasets.series import DailyContext, GridSeries
 from trademl_assets.foundation.calendar import day_bounds, to_microseconds
+from trademl_assets.grid.gaps import MISSING, OBSERVED
 from trademl_assets.long_term.regimes import REGIMES
 
 StreamFunction = Callable[[Ingredients], NDArray[np.float32]]

@@ -9,10 +9,7 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.parameters import SECONDS_PER_DAY
 from trademl_assets.foundation.errors import ConfigError
-
-OBSERVED = 0
-MISSING = 2
-UNKNOWN_REGIME = "unknown"
+from trademl_assets.grid.alignment import GridParameters
 
 
 @dataclass(frozen=True)
@@ -22,6 +19,11 @@ class GridFrame:
     cadence_seconds: int
     max_gap_seconds: int
     instruments: tuple[str, ...]
+
+    @classmethod
+    def of(cls, grid: GridParameters, instruments: Sequence[str]) -> "GridFrame":
+        """The frame of a configured grid; `instruments` in the order they were aligned in."""
+        return cls(grid.cadence_seconds, grid.max_gap_seconds, tuple(instruments))
 
     @property
     def steps_per_day(self) -> int:

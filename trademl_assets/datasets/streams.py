@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.parameters import LongTermStatistic, SigmaParameters
-from trademl_assets.datasets.series import MISSING, OBSERVED, DailyContext, GridSeries
+from trademl_assets.datasets.series import DailyContext, GridSeries
+from trademl_assets.grid.gaps import MISSING, returns_between_observed
 
 Floats = NDArray[np.float64]
-BPS = 1e4
 PRICE_COLUMNS = ("return_over_sigma", "log_sigma_short", "log_sigma_long", "spread_bps", "microprice_bps")
 LOGGED_STATISTICS = frozenset({"std_bps", "volume", "volatility_bps"})
 PRESENT = "present"
@@ -21,25 +21,6 @@ class SigmaPaths:
 
     short: Floats
     long: Floats
-
-
-def observed_returns(mid: Floats, state: NDArray[np.uint8], cadence_seconds: int) -> tuple[Floats, Floats]:
-    """Log returns between observed steps of one instrument, and the seconds each spans.
-
-    Args:
-        mid: (T,) mid prices.
-        state: (T,) 0 observed, 1 filled, 2 missing.
-        cadence_seconds: seconds a step.
-
-    Returns:
-        (T,) log return in bps since the last observed step (0 unless the step is observed and has a predecessor), and
-        (T,) seconds between the two (0 likewise).
-    """
-    seen = np.flatnonzero(state == OBSERVED)
-    returns, spans = np.zeros(len(mid)), np.zeros(len(mid))
-    returns[seen[1:]] = np.diff(np.log(mid[seen])) * BPS
-    spans[seen[1:]] = np.diff(seen) * cadence_seconds
-    return returns, spans
 
 
 def trailing_sigma(
@@ -69,7 +50,7 @@ def sigma_paths(series: GridSeries, cadence_seconds: int, parameters: SigmaParam
     for window in (parameters.short_window_seconds, parameters.long_window_seconds):
         columns = [
             trailing_sigma(
-                *observed_returns(series.mid[:, asset], series.state[:, asset], cadence_seconds),
+                *returns_between_observed(series.mid[:, asset], series.state[:, asset], cadence_seconds),
                 cadence_seconds,
                 window,
                 parameters.floor_bps,
@@ -96,7 +77,7 @@ def price_stream(series: GridSeries, cadence_seconds: int, parameters: SigmaPara
     stream = np.empty((steps, assets, len(PRICE_COLUMNS)), np.float32)
     for asset in range(assets):
         state = series.state[:, asset]
-        returns, _ = observed_returns(series.mid[:, asset], state, cadence_seconds)
+        returns, _ = returns_between_observed(series.mid[:, asset], state, cadence_seconds)
         stream[:, asset, 0] = returns / sigma.short[:, asset]
         stream[:, asset, 1] = np.log(sigma.short[:, asset])
         stream[:, asset, 2] = np.log(sigma.long[:, asset])

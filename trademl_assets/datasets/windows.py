@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.inputs import DATASET_ASSET, GRID_ASSET
 from trademl_assets.datasets.parameters import SECONDS_PER_DAY, Part
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_start, to_microseconds
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError
 from trademl_assets.storage.commit import ArtifactStore
 
@@ -200,8 +201,10 @@ class Dataset:
         """Contiguous stretches with the samples of a part, one for every cell that has any, in time order.
 
         Cells of `segments.length` are counted from the dataset's start (a day from midnight). A segment begins
-        `segments.anchor_lookback` before its cell, but not before the dataset's start, and ends with its cell: with one
-        day each, the segment of day d runs from midnight of d - 1 to the end of d and carries the samples of d.
+        `segments.anchor_lookback` before its cell, but not before the dataset's start, and ends with its cell, or
+        where the block of its last sample ends, so that no segment of one part reaches into the time of a later one.
+        With one day each, the segment of day d runs from midnight of d - 1 to the end of d and carries the samples of d;
+        with a length that covers everything there is one segment a part, from the start to the end of its block.
         """
         stated = self.recipe["segments"]
         start, length, lookback = (int(stated[key]) for key in ("start_step", "length_steps", "lookback_steps"))
@@ -212,9 +215,16 @@ class Dataset:
         cells = (self.index["step"].to_numpy()[rows] - start) // length
         found = []
         for cell in np.unique(cells):
-            first = start + int(cell) * length
-            found.append(Segment(max(first - lookback, start), min(first + length, self.steps), rows[cells == cell]))
+            mine, first = rows[cells == cell], start + int(cell) * length
+            block_end = self._block_ends[int(self.index["block"][int(mine[-1])])]
+            found.append(Segment(max(first - lookback, start), min(first + length, block_end), mine))
         return found
+
+    @cached_property
+    def _block_ends(self) -> tuple[int, ...]:
+        origin = to_microseconds(day_start(self.days[0]))
+        cadence_us = self.cadence_seconds * MICROSECONDS_PER_SECOND
+        return tuple(-(-(int(block["last_us"]) - origin) // cadence_us) for block in self.recipe["blocks"])
 
     def _stream(self, name: str) -> Mapping[str, Any]:
         try:

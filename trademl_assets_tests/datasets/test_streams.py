@@ -12,10 +12,10 @@ from trademl_assets.datasets.streams import (
     PRICE_COLUMNS,
     long_term_columns,
     long_term_stream,
-    observed_returns,
     price_stream,
     trailing_sigma,
 )
+from trademl_assets.grid.gaps import returns_between_observed
 
 CADENCE = 10
 SIGMA = SigmaParameters(short_window_seconds=200, long_window_seconds=900, floor_bps=0.05)
@@ -44,7 +44,7 @@ def test_the_price_stream_does_not_notice_what_comes_later(seed: int, cut: int) 
 
 def test_trailing_sigma_equals_its_definition_step_by_step() -> None:
     series = series_of(3)
-    returns, spans = observed_returns(series.mid[:, 0], series.state[:, 0], CADENCE)
+    returns, spans = returns_between_observed(series.mid[:, 0], series.state[:, 0], CADENCE)
     found = trailing_sigma(returns, spans, CADENCE, 200, 0.05)
     for step in range(len(returns)):
         window = [number for number in range(step + 1) if spans[number] > 0][-20:]
@@ -57,7 +57,7 @@ def test_sigma_of_a_random_walk_is_its_standard_deviation_whatever_the_gaps() ->
     mid = np.exp(np.cumsum(rng.normal(0, 3e-4, 40_000)))
     for missing_share in (0.0, 0.4):
         state = (rng.random(40_000) < missing_share).astype(np.uint8)
-        returns, spans = observed_returns(mid, state, CADENCE)
+        returns, spans = returns_between_observed(mid, state, CADENCE)
         found = trailing_sigma(returns, spans, CADENCE, 200_000, 0.01)
         assert found[-1] == pytest.approx(3.0, rel=0.02)
 
@@ -66,7 +66,7 @@ def test_a_gap_longer_than_the_window_keeps_the_last_sigma() -> None:
     mid = np.exp(np.cumsum(np.random.default_rng(1).normal(0, 3e-4, 200)))
     state = np.zeros(200, np.uint8)
     state[100:160] = 2
-    returns, spans = observed_returns(mid, state, CADENCE)
+    returns, spans = returns_between_observed(mid, state, CADENCE)
     found = trailing_sigma(returns, spans, CADENCE, 200, 0.01)
     assert np.all(found[100:160] == found[99])
     assert found[160] == pytest.approx(found[99], rel=0.2)
@@ -75,7 +75,9 @@ def test_a_gap_longer_than_the_window_keeps_the_last_sigma() -> None:
 
 
 def test_a_silent_market_stands_at_the_floor() -> None:
-    flat = trailing_sigma(*observed_returns(np.full(50, 9.0), np.zeros(50, np.uint8), CADENCE), CADENCE, 100, 0.25)
+    flat = trailing_sigma(
+        *returns_between_observed(np.full(50, 9.0), np.zeros(50, np.uint8), CADENCE), CADENCE, 100, 0.25
+    )
     assert flat.tolist() == [0.25] * 50
 
 
@@ -83,7 +85,7 @@ def test_price_columns_stand_by_instrument_and_hold_what_is_missing() -> None:
     series = series_of(5)
     stream = price_stream(series, CADENCE, SIGMA).reshape(300, 2, len(PRICE_COLUMNS))
     assert np.isfinite(stream).all()
-    returns, _ = observed_returns(series.mid[:, 1], series.state[:, 1], CADENCE)
+    returns, _ = returns_between_observed(series.mid[:, 1], series.state[:, 1], CADENCE)
     assert stream[:, 1, 0] * np.exp(stream[:, 1, 1]) == pytest.approx(returns, abs=1e-4)
     known = series.state[:, 1] != 2
     assert stream[known, 1, 3].tolist() == series.spread_bps[known, 1].tolist()

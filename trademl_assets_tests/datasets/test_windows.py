@@ -95,6 +95,8 @@ def test_a_days_segment_starts_at_the_previous_midnight_and_ends_with_the_day(da
     assert [(s.first_step, s.last_step) for s in train] == [(0, 1440), (0, 2880)]
     test = dataset.segments("test", on_stride_only=True)
     assert [(s.first_step, s.last_step) for s in test] == [(2880, 5760)]
+    validation = dataset.segments("validation", on_stride_only=True)
+    assert [(s.first_step, s.last_step) for s in validation] == [(1440, 3600)], "it ends with its block"
     assert set(dataset.index[train[1].rows]["t0"].dt.day()) == {5}
 
 
