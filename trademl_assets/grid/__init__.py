@@ -1,1 +1,4 @@
-"""Compressed snapshots of several instruments to one uniform grid a day: as-of alignment, gaps, encodings. No labels, no windows."""
+"""Compressed snapshots of several instruments to one uniform grid a day: as-of alignment, gaps, encodings.
+
+No labels, no windows.
+"""

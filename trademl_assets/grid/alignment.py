@@ -1,12 +1,13 @@
 """Alignment of several instruments' snapshots on one uniform grid a day.
 
-Each step shows the latest snapshot AT OR BEFORE its instant, never a later one. The alignment finds row indices first and moves data once.
+Each step shows the latest snapshot AT OR BEFORE its instant, never a later one. The alignment finds row indices first
+and moves data once.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -30,7 +31,8 @@ class GridParameters(Parameters):
     Attributes:
         cadence_seconds: Seconds between steps; divides the day.
         tolerance_milliseconds: Up to this age a snapshot counts as observed.
-        max_gap_seconds: Up to this age a snapshot fills later steps; also the lead-in that a day needs from before midnight.
+        max_gap_seconds: Up to this age a snapshot fills later steps; also the lead-in that a day needs from before
+            midnight.
         required_instruments: Instruments without which a day is refused.
         method: How steps without an observation are filled.
     """
@@ -64,25 +66,34 @@ class GridParameters(Parameters):
 
 @dataclass(frozen=True)
 class GridDay:
-    """One day of all instruments on the grid, T steps, A instruments, S slots; step k is the instant midnight + k * cadence.
+    """One day of all instruments on the grid: T steps, A instruments, S slots.
+
+    Step k is the instant midnight + k * cadence.
 
     Attributes:
         day: The UTC day.
         instruments: Names in the order of the columns.
-        arrays: `book` (T, S, A*4) float16, `price` (T, A*4) float32, `mask` (T, A*4) float16, with the fields of `encoding`;
-            `mid` (T, A) float64, NaN where missing; `state` (T, A) uint8, 0 observed, 1 filled, 2 missing.
+        arrays: `book` (T, S, A*4) float16, `price` (T, A*4) float32, `mask` (T, A*4) float16, with the fields of
+            `encoding`; `mid` (T, A) float64, NaN where missing; `state` (T, A) uint8, 0 observed, 1 filled, 2
+            missing.
         summary: instrument -> shares of observed, filled and missing steps.
     """
 
     day: date
     instruments: tuple[str, ...]
-    arrays: dict[str, NDArray[np.generic]]
+    arrays: dict[str, NDArray[Any]]
     summary: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class _Alignment:
-    """Steps of one instrument, those of the lead-in first: snapshot row (-1 where missing), age in microseconds (-1 without), state."""
+    """Steps of one instrument, those of the lead-in first.
+
+    Attributes:
+        rows: Row of the snapshot shown, -1 where missing.
+        ages_us: Age of the latest snapshot in microseconds, -1 where there is none.
+        state: OBSERVED, FILLED or MISSING.
+    """
 
     rows: NDArray[np.int64]
     ages_us: NDArray[np.int64]
@@ -97,13 +108,14 @@ def align_assets(
 ) -> GridDay:
     """Put the snapshots of several instruments on the grid of a day.
 
-    The latest snapshot at or before a step makes it observed up to the tolerance, filled up to the longest gap with its age kept, missing
-    beyond. The return of an observed step is measured from the previous observed one and carries the seconds between them; through the
-    lead-in that may lie before midnight. Nothing at a step depends on snapshots after its instant.
+    The latest snapshot at or before a step makes it observed up to the tolerance, filled up to the longest gap with
+    its age kept, missing beyond. The return of an observed step is measured from the previous observed one and
+    carries the seconds between them; through the lead-in that may lie before midnight. Nothing at a step depends on
+    snapshots after its instant.
 
     Args:
-        snapshots: instrument -> snapshots of the day with a lead-in of up to `max_gap_seconds`, ascending in `ts`; an instrument that is not
-            there is missing at every step.
+        snapshots: instrument -> snapshots of the day with a lead-in of up to `max_gap_seconds`, ascending in `ts`; an
+            instrument that is not there is missing at every step.
         instruments: The instruments in the order of the columns.
         day: The UTC day.
         parameters: The grid.
@@ -112,8 +124,8 @@ def align_assets(
         Arrays and shares; see `GridDay`.
 
     Raises:
-        DataQualityError: Snapshots are out of order, differ in their slots or belong to no instrument of the grid, a value does not fit half
-            precision, or a required instrument is never observed.
+        DataQualityError: Snapshots are out of order, differ in their slots or belong to no instrument of the grid, a
+        value does not fit half precision, or a required instrument is never observed.
     """
     slots = _require_consistent(snapshots, instruments, day)
     cadence_us = parameters.cadence_seconds * MICROSECONDS_PER_SECOND
@@ -135,14 +147,14 @@ def align_assets(
         )
         if frame is None or frame.is_empty():
             continue
-        mids = _gather(frame["mid"].to_numpy(), aligned.rows, np.nan)
+        mids = _gather(frame["mid"], aligned.rows, np.nan)
         mid[:, number] = mids[lead_in:]
         returns, spans = returns_between_observed(mids, aligned.state, parameters.cadence_seconds)
         columns = (
             returns[lead_in:],
             spans[lead_in:],
-            _gather(frame["spread_bps"].to_numpy(), aligned.rows[lead_in:], 0.0),
-            _gather(frame["microprice_bps"].to_numpy(), aligned.rows[lead_in:], 0.0),
+            _gather(frame["spread_bps"], aligned.rows[lead_in:], 0.0),
+            _gather(frame["microprice_bps"], aligned.rows[lead_in:], 0.0),
         )
         price[:, number * 4 : number * 4 + 4] = np.stack(columns, axis=1)
         encode_book(
@@ -178,8 +190,8 @@ def _align_one(
     return _Alignment(rows, ages, state)
 
 
-def _gather(values: NDArray[np.floating], rows: NDArray[np.int64], absent: float) -> NDArray[np.floating]:
-    gathered = values[rows]
+def _gather(column: pl.Series, rows: NDArray[np.int64], absent: float) -> NDArray[Any]:
+    gathered: NDArray[Any] = column.to_numpy()[rows]
     gathered[rows < 0] = absent
     return gathered
 
@@ -193,11 +205,11 @@ def _require_consistent(
         raise DataQualityError(
             f"{day.isoformat()}: snapshots of {unknown}, the grid has {list(instruments)} -> configure or leave out"
         )
-    slots = {name: frame.schema[SNAPSHOT_ARRAYS[0]].shape[0] for name, frame in snapshots.items()}
+    slots = {name: frame[SNAPSHOT_ARRAYS[0]].to_numpy().shape[1] for name, frame in snapshots.items()}
     if len(set(slots.values())) != 1:
         raise DataQualityError(
-            f"{day.isoformat()}: the instruments must have the same number of slots, found {slots} -> materialise their book_snapshots with "
-            "one configuration"
+            f"{day.isoformat()}: the instruments must have the same number of slots, found {slots} -> materialise "
+            "their book_snapshots with one configuration"
         )
     return int(next(iter(slots.values())))
 
@@ -209,6 +221,6 @@ def _require_observed(state: NDArray[np.uint8], names: tuple[str, ...], day: dat
     )
     if refused:
         raise DataQualityError(
-            f"{day.isoformat()}: required instruments {refused} are never observed on the grid -> materialise their book_snapshots, or take "
-            "the day or the requirement out of the configuration"
+            f"{day.isoformat()}: required instruments {refused} are never observed on the grid -> materialise their "
+            "book_snapshots, or take the day or the requirement out of the configuration"
         )

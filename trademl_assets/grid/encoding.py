@@ -44,9 +44,7 @@ def encode_book(
         values = values[used] if sparse else values[first:last]
         if name.endswith("quantity"):
             values = np.log1p(values / np.float32(reference_quantity))
-        encoded = np.nan_to_num(
-            values, copy=False if values.flags.writeable else True, nan=0.0, posinf=np.inf, neginf=-np.inf
-        )
+        encoded = np.nan_to_num(values, copy=not values.flags.writeable, nan=0.0, posinf=np.inf, neginf=-np.inf)
         _require_half(encoded, name, where)
         half = encoded.astype(np.float16)
         book[shown, :, field] = half if sparse else half[used - first]
@@ -74,5 +72,6 @@ def _require_half(values: NDArray[np.float32], name: str, where: str) -> None:
     greatest = float(np.abs(values).max(initial=0.0))
     if not greatest <= HALF_LIMIT:
         raise DataQualityError(
-            f"{where}: {name} reaches {greatest:g}, half precision ends at {HALF_LIMIT:g} -> keep fewer near levels or look at the source"
+            f"{where}: {name} reaches {greatest:g}, half precision ends at {HALF_LIMIT:g} -> keep fewer near levels "
+            "or look at the source"
         )

@@ -1,4 +1,4 @@
-"""What a grid step knows of an instrument: observed, filled from the past, or missing; and how long returns span across gaps."""
+"""What a grid step knows of an instrument: observed, filled from the past, or missing; returns across gaps."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ def classify_steps(ages_us: NDArray[np.int64], tolerance_us: int, max_gap_us: in
 def returns_between_observed(
     mid: NDArray[np.float64], state: NDArray[np.uint8], cadence_seconds: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log returns from each observed step to the next, and the time each spans, so that a return across a gap carries its length.
+    """Log returns from each observed step to the next, and the time each spans.
+
+    So a return across a gap carries its length.
 
     Args:
         mid: Mid at every step, shape (steps,).
@@ -36,8 +38,8 @@ def returns_between_observed(
         cadence_seconds: Seconds between steps.
 
     Returns:
-        Return in bps since the previous observed step, and seconds since it, both (steps,); 0 at steps that are not observed and at
-        the first one that is.
+        Return in bps since the previous observed step, and seconds since it, both (steps,); 0 at steps that are not
+        observed and at the first one that is.
     """
     returns, spans = np.zeros(len(mid)), np.zeros(len(mid))
     seen = np.flatnonzero(state == OBSERVED)

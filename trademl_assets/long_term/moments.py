@@ -17,7 +17,7 @@ from trademl_assets.sources.contract import AGGREGATE_SCHEMA
 
 
 def _quantities_of_codes() -> NDArray[np.float64]:
-    """Quantity over reference quantity for each of the 65,536 half-precision codes of its log1p, 0 for the codes that are no number."""
+    """Quantity over reference quantity for each of the 65,536 half-precision codes of its log1p; 0 where impossible."""
     logs = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
     return np.expm1(np.where((logs >= 0) & (logs < _GREATEST_LOG_QUANTITY), logs, 0.0))
 
@@ -29,10 +29,11 @@ _QUANTITY_OF_CODE = _quantities_of_codes()
 def aggregate_day(arrays: Mapping[str, NDArray[Any]], instruments: Sequence[str], day: date) -> pl.DataFrame:
     """Aggregate one day of the grid.
 
-    Only observed steps count. The moments are those of the log mid returns over exactly one step, population moments as in
-    `scipy.stats` with its defaults (biased, excess kurtosis); realised volatility takes the returns across gaps in, too. Returns begin at
-    the first observed step of the day. Volume is the mean over observed steps of the quantity quoted in all slots of both sides, divided by
-    the reference quantity. What too few observations leave undefined is null.
+    Only observed steps count. The moments are those of the log mid returns over exactly one step, population moments
+    as in `scipy.stats` with its defaults (biased, excess kurtosis); realised volatility takes the returns across gaps
+    in, too. Returns begin at the first observed step of the day. Volume is the mean over observed steps of the
+    quantity quoted in all slots of both sides, divided by the reference quantity. What too few observations leave
+    undefined is null.
 
     Args:
         arrays: `mid`, `state`, `book` of a grid day with T steps.
@@ -48,12 +49,13 @@ def aggregate_day(arrays: Mapping[str, NDArray[Any]], instruments: Sequence[str]
     mid, state, book = arrays["mid"], arrays["state"], arrays["book"]
     if mid.shape[1] != len(instruments) or book.shape[2] != len(instruments) * len(BOOK_FIELDS):
         raise DataQualityError(
-            f"grid of {day.isoformat()}: mid {mid.shape} and book {book.shape} do not fit instruments {list(instruments)} -> materialise "
-            "aligned_grid with the present configuration"
+            f"grid of {day.isoformat()}: mid {mid.shape} and book {book.shape} do not fit instruments "
+            f"{list(instruments)} -> materialise aligned_grid with the present configuration"
         )
     cadence = SECONDS_PER_DAY // len(mid)
-    codes = np.ascontiguousarray(book).view(np.uint16)
-    volumes = _mean_volumes(codes, np.ascontiguousarray(state), _QUANTITY_OF_CODE)
+    codes, states = np.ascontiguousarray(book).view(np.uint16), np.ascontiguousarray(state).view()
+    codes.flags.writeable = states.flags.writeable = False  # mapped or in memory: one type, compiled once
+    volumes = _mean_volumes(codes, states, _QUANTITY_OF_CODE)
     rows = []
     for number, name in enumerate(instruments):
         seen = state[:, number] == OBSERVED

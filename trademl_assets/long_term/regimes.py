@@ -48,11 +48,12 @@ class RegimeParameters(Parameters):
 def classify_regime(aggregates: pl.DataFrame, day: date, parameters: RegimeParameters) -> pl.DataFrame:
     """Name the regime of a day from trailing days alone; rows after the day are not looked at.
 
-    Over the window's days that have a close and a volatility: the volatility rank of the day is the share of the other days with lower
-    volatility (equal ones count half). The trend is the log return from the first close to the last, divided by the realised volatility
-    of the days between, sqrt(sum of volatility_bps squared): about standard normal on a random walk. A rank at or above the quantile
-    is `high_volatility`, whatever the trend; else a trend at or beyond the threshold is `bull` or `bear`; else `sideways`. `unknown` while
-    the day itself or too many of the window's days have no aggregates.
+    Over the window's days that have a close and a volatility: the volatility rank of the day is the share of the
+    other days with lower volatility (equal ones count half). The trend is the log return from the first close to the
+    last, divided by the realised volatility of the days between, sqrt(sum of volatility_bps squared): about standard
+    normal on a random walk. A rank at or above the quantile is `high_volatility`, whatever the trend; else a trend at
+    or beyond the threshold is `bull` or `bear`; else `sideways`. `unknown` while the day itself or too many of the
+    window's days have no aggregates.
 
     Args:
         aggregates: Rows of `AGGREGATE_SCHEMA`, any order; other instruments may be among them.
@@ -77,8 +78,8 @@ def classify_regime(aggregates: pl.DataFrame, day: date, parameters: RegimeParam
     repeated = window.filter(pl.col("day").is_duplicated())
     if not repeated.is_empty():
         raise DataQualityError(
-            f"{parameters.reference_instrument} {repeated['day'][0]}: {repeated.height} aggregate rows of one day -> materialise "
-            "daily_aggregates again"
+            f"{parameters.reference_instrument} {repeated['day'][0]}: {repeated.height} aggregate rows of one day -> "
+            "materialise daily_aggregates again"
         )
     regime, trend, rank = UNKNOWN, None, None
     if window.height >= parameters.min_days and window["day"][-1] == day:
@@ -99,7 +100,7 @@ def _trend(window: pl.DataFrame) -> float:
 def _volatility_rank(window: pl.DataFrame) -> float:
     *others, latest = window["volatility_bps"].to_list()
     below = sum(value < latest for value in others) + 0.5 * sum(value == latest for value in others)
-    return below / len(others)
+    return float(below / len(others))
 
 
 def _name(trend: float, rank: float, parameters: RegimeParameters) -> str:

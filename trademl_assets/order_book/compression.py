@@ -1,4 +1,4 @@
-"""Compression of a day's clean tall rows: the nearest levels as they are, deeper ones summed into bins of distance to the mid.
+"""Compression of clean tall rows: the nearest levels as they are, deeper ones summed into bins of distance to the mid.
 
 The rows come from `quality.clean_tall_rows`; the snapshots are the archive from which the grid is aligned.
 """
@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from trademl_assets.foundation.calendar import from_microseconds
 from trademl_assets.foundation.errors import DataQualityError
 from trademl_assets.foundation.parameters import Parameters
-from trademl_assets.order_book.ordering import instants_us, side_columns, snapshot_offsets, sort_rows
+from trademl_assets.order_book.ordering import instants_us, levels, side_columns, snapshot_offsets, sort_rows
 from trademl_assets.sources.contract import SNAPSHOT_ARRAYS, InstrumentParameters, snapshot_schema
 
 BPS = 10_000.0
@@ -27,8 +27,9 @@ class CompressionParameters(Parameters):
 
     Attributes:
         near_levels: Levels kept one by one, from the best.
-        bin_upper_edges_bps: Ascending upper edges of the bins that take the deeper levels, in bps from the mid; the first bin begins at 0,
-            each holds [previous edge, edge), what lies at or beyond the last edge is dropped and its share reported.
+        bin_upper_edges_bps: Ascending upper edges of the bins that take the deeper levels, in bps from the mid; the
+            first bin begins at 0, each holds [previous edge, edge), what lies at or beyond the last edge is dropped
+            and its share reported.
     """
 
     near_levels: Annotated[int, Field(ge=1)]
@@ -54,7 +55,8 @@ class CompressedDay:
 
     Attributes:
         snapshots: Rows of `snapshot_schema`, lead-in included, ascending in `ts`.
-        dropped_depth_share: Quantity at or beyond the last bin edge over all quantity, both sides; 0 without quantity.
+        dropped_depth_share: Quantity at or beyond the last bin edge over all quantity, both sides; 0 without
+            quantity.
         raw_rows: Tall rows that went in.
     """
 
@@ -68,10 +70,11 @@ def compress_day(
 ) -> CompressedDay:
     """Compress clean tall rows in one pass.
 
-    Missing and zero are kept apart, on each side for itself. A level counts as present when its quantity is positive. A near level that is not
-    present has NaN for distance and quantity. A bin without a level has quantity 0 and distance NaN as long as the observed depth (the
-    distance of the farthest level present) reaches it, and NaN for both where the bin begins beyond that depth. A bin's distance is weighted
-    by quantity. The numbers in the array columns are NaN, never null, so that they map to numpy without a copy.
+    Missing and zero are kept apart, on each side for itself. A level counts as present when its quantity is positive.
+    A near level that is not present has NaN for distance and quantity. A bin without a level has quantity 0 and
+    distance NaN as long as the observed depth (the distance of the farthest level present) reaches it, and NaN for
+    both where the bin begins beyond that depth. A bin's distance is weighted by quantity. The numbers in the array
+    columns are NaN, never null, so that they map to numpy without a copy.
 
     Args:
         tall: Rows of `TALL_SCHEMA`, cleaned; sorted by (ts, level), else they are sorted here.
@@ -83,19 +86,21 @@ def compress_day(
         The snapshots, one for each instant (`batch_id` that of its best level), and what was lost.
 
     Raises:
-        DataQualityError: A snapshot has no best bid or ask, is crossed or has levels out of order: the rows were not cleaned.
+        DataQualityError: A snapshot has no best bid or ask, is crossed or has levels out of order: the rows were not
+        cleaned.
     """
     ordered, _ = sort_rows(tall)
     instants = instants_us(ordered)
     offsets = snapshot_offsets(instants)
     edges = np.asarray(parameters.bin_upper_edges_bps, dtype=np.float64)
     bad, mid, scalars, locked, arrays, quantities = _compress(
-        offsets, ordered["level"].to_numpy(), *side_columns(ordered), parameters.near_levels, edges
+        offsets, levels(ordered), side_columns(ordered), parameters.near_levels, edges
     )
     if bad >= 0:
         raise DataQualityError(
-            f"{instrument.name} {day.isoformat()}: the snapshot of {from_microseconds(int(instants[offsets[bad]])).isoformat()} has no best bid "
-            "or ask, is crossed or has levels out of order -> clean the rows first"
+            f"{instrument.name} {day.isoformat()}: the snapshot of "
+            f"{from_microseconds(int(instants[offsets[bad]])).isoformat()} has no best bid or ask, is crossed or "
+            "has levels out of order -> clean the rows first"
         )
     columns: dict[str, Any] = {
         "ts": ordered["ts"].gather(offsets[:-1]),
@@ -111,17 +116,20 @@ def compress_day(
     return CompressedDay(snapshots, dropped / total if total > 0 else 0.0, tall.height)
 
 
-def _compress_snapshots(  # noqa: PLR0915 - one pass over all rows; splitting it would read them several times
+def _compress_snapshots(  # noqa: C901, PLR0912 - one pass over all rows; splitting it would read them several times
     offsets: NDArray[np.int64],
     level: NDArray[np.int32],
-    bid_price: NDArray[np.float64],
-    bid_quantity: NDArray[np.float64],
-    ask_price: NDArray[np.float64],
-    ask_quantity: NDArray[np.float64],
+    sides: tuple[NDArray[np.float64], ...],
     near_levels: int,
     edges: NDArray[np.float64],
 ) -> tuple[int, NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], tuple[float, float]]:
-    """First bad snapshot or -1; mid; (spread, microprice); locked; (4, snapshots, slots) distances and quantities; (all, dropped) quantity."""
+    """Compress all snapshots.
+
+    Returns:
+        The first snapshot that was not cleaned or -1; mid; (spread, microprice); locked; distances and quantities of
+        shape (4, snapshots, slots); (all, dropped) quantity.
+    """
+    bid_price, bid_quantity, ask_price, ask_quantity = sides
     snapshots, bins = len(offsets) - 1, len(edges)
     mid = np.empty(snapshots, np.float64)
     scalars = np.empty((2, snapshots), np.float32)
@@ -141,7 +149,7 @@ def _compress_snapshots(  # noqa: PLR0915 - one pass over all rows; splitting it
         scalars[1, n] = (microprice - middle) / middle * BPS
         locked[n] = bid == ask
         for side in range(2):
-            price, quantity = (bid_price, bid_quantity) if side == 0 else (ask_price, ask_quantity)
+            price, quantity = sides[2 * side], sides[2 * side + 1]
             distances, sizes = arrays[2 * side, n], arrays[2 * side + 1, n]
             sign = -1.0 if side == 0 else 1.0
             weighted[:] = 0.0

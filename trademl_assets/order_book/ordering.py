@@ -15,15 +15,21 @@ def sort_rows(tall: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         tall: Rows with `ts` (microseconds) and `level`, neither null.
 
     Returns:
-        The sorted rows (stable: rows of equal keys keep their order) and the number of rows that came after a row with a greater key.
+        The sorted rows (stable: rows of equal keys keep their order) and the number of rows that came after a row
+        with a greater key.
     """
-    out_of_order = int(_count_out_of_order(instants_us(tall), tall["level"].to_numpy()))
+    out_of_order = int(_count_out_of_order(instants_us(tall), levels(tall)))
     return (tall.sort("ts", "level", maintain_order=True) if out_of_order else tall), out_of_order
 
 
 def instants_us(frame: pl.DataFrame) -> NDArray[np.int64]:
     """Instants of the column `ts`, microseconds since the epoch, UTC, shape (rows,); zero copy."""
-    return frame["ts"].to_physical().to_numpy()
+    return _frozen(frame["ts"].to_physical().to_numpy())
+
+
+def levels(tall: pl.DataFrame) -> NDArray[np.int32]:
+    """Column `level`, shape (rows,); zero copy."""
+    return _frozen(tall["level"].to_numpy())
 
 
 def snapshot_offsets(instants: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -42,17 +48,24 @@ def snapshot_offsets(instants: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def side_columns(tall: pl.DataFrame) -> tuple[NDArray[np.float64], ...]:
-    """Columns bid_price, bid_quantity, ask_price, ask_quantity as arrays of shape (rows,); null becomes NaN, NaN becomes infinity.
+    """Columns bid_price, bid_quantity, ask_price, ask_quantity as read-only arrays of shape (rows,).
 
-    A level that is missing stays distinguishable from a number that is none: NaN says missing, infinity is not a valid price or quantity.
+    Null becomes NaN, NaN becomes infinity: a level that is missing stays distinguishable from a number that is none,
+    for infinity is no valid price or quantity.
     """
     columns = []
     for name in ("bid_price", "bid_quantity", "ask_price", "ask_quantity"):
         column = tall[name]
         if column.is_nan().any():
             column = column.fill_nan(np.inf)
-        columns.append(column.to_numpy())
+        columns.append(_frozen(column.to_numpy()))
     return tuple(columns)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The array read-only, whether it is a copy or a view: compiled passes then see one type and are compiled once."""
+    array.flags.writeable = False
+    return array
 
 
 def _count_out_of_order_rows(instants: NDArray[np.int64], level: NDArray[np.int32]) -> int:

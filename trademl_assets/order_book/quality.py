@@ -1,8 +1,9 @@
 """Cleaning of tall rows: which snapshots are dropped and why, and when a whole day is refused.
 
-The rows come from a source; what passes here is compressed next. Policy: a snapshot with an impossible number, a repeated level, a side
-without its best level, a crossed book or levels out of price order is dropped and counted by cause; shares beyond the configured limits,
-conflicting duplicates, instants outside the day or too little coverage refuse the day; a locked book and an outlying price are kept and flagged.
+The rows come from a source; what passes here is compressed next. Policy: a snapshot with an impossible number, a
+repeated level, a side without its best level, a crossed book or levels out of price order is dropped and counted by
+cause; shares beyond the configured limits, conflicting duplicates, instants outside the day or too little coverage
+refuse the day; a locked book and an outlying price are kept and flagged.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,19 +12,18 @@ from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_bounds, from_microseconds, to_microseconds
 from trademl_assets.foundation.errors import DataQualityError
 from trademl_assets.foundation.parameters import Parameters
-from trademl_assets.order_book.ordering import instants_us, side_columns, snapshot_offsets, sort_rows
+from trademl_assets.order_book.ordering import instants_us, snapshot_offsets, sort_rows
+from trademl_assets.order_book.verdicts import Verdict, judge_snapshots, resolve_duplicates
 from trademl_assets.sources.contract import TALL_SCHEMA
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
-_KEPT, _DUPLICATE, _INVALID, _ONE_SIDED, _CROSSED, _NON_MONOTONIC = range(6)
 _MAD_TO_SIGMA = 1.4826
 """Median absolute deviation times this estimates the standard deviation of a normal variable."""
 
@@ -61,7 +61,8 @@ class QualityReport:
         snapshots: Distinct instants that came in.
         kept_snapshots: Snapshots that passed.
         duplicate_snapshots: Dropped, a level repeated with equal values.
-        invalid_snapshots: Dropped, NaN, infinite or not positive price, negative quantity, price without quantity or the reverse.
+        invalid_snapshots: Dropped, NaN, infinite or not positive price, negative quantity, price without quantity or
+            the reverse.
         one_sided_snapshots: Dropped, level 0 of a side missing or empty.
         crossed_snapshots: Dropped, best bid above best ask.
         non_monotonic_snapshots: Dropped, prices of a side not strictly ordered by level.
@@ -119,7 +120,8 @@ def clean_tall_rows(
         Rows of the snapshots kept, sorted by (ts, level), and the report.
 
     Raises:
-        DataQualityError: Wrong columns, instants outside the day, conflicting duplicates, a limit exceeded, too little coverage.
+        DataQualityError: Wrong columns, instants outside the day, conflicting duplicates, a limit exceeded, too
+        little coverage.
     """
     where = f"{instrument_name} {day.isoformat()}"
     _require_schema(tall, where)
@@ -127,18 +129,18 @@ def clean_tall_rows(
     rows = tall.height
     ordered, out_of_order = sort_rows(tall)
     _require_share(out_of_order, rows, parameters.max_out_of_order_share, "rows out of order", where)
-    decided, superseded = _resolve_duplicates(ordered, where)
+    decided, superseded = resolve_duplicates(ordered, where)
 
     instants = instants_us(decided)
     offsets = snapshot_offsets(instants)
-    causes, best_bid, best_ask = _judge(offsets, decided["level"].to_numpy(), *side_columns(decided))
-    counts = np.bincount(causes, minlength=_NON_MONOTONIC + 1).tolist()
-    snapshots, kept = len(causes), causes == _KEPT
-    repeated = counts[_DUPLICATE] + counts[_INVALID]
+    causes, best_bid, best_ask = judge_snapshots(offsets, decided)
+    counts = np.bincount(causes, minlength=len(Verdict)).tolist()
+    snapshots, kept = len(causes), causes == Verdict.KEPT
+    repeated = counts[Verdict.DUPLICATE] + counts[Verdict.INVALID]
     _require_share(
         repeated, snapshots, parameters.max_invalid_share, "snapshots with impossible numbers or repeated levels", where
     )
-    disordered = counts[_CROSSED] + counts[_NON_MONOTONIC]
+    disordered = counts[Verdict.CROSSED] + counts[Verdict.NON_MONOTONIC]
     _require_share(
         disordered,
         snapshots,
@@ -147,7 +149,11 @@ def clean_tall_rows(
         where,
     )
     _require_share(
-        counts[_ONE_SIDED], snapshots, parameters.max_one_sided_share, "snapshots without a best bid or ask", where
+        counts[Verdict.ONE_SIDED],
+        snapshots,
+        parameters.max_one_sided_share,
+        "snapshots without a best bid or ask",
+        where,
     )
 
     kept_instants = instants[offsets[:-1]][kept]
@@ -158,17 +164,18 @@ def clean_tall_rows(
     if reason is None and coverage < parameters.min_coverage_seconds:
         raise DataQualityError(
             f"{where}: covers {coverage:.0f} s, at least {parameters.min_coverage_seconds:.0f} s are asked for "
-            f"({len(gaps)} gaps, the longest {gaps.max(initial=0.0):.0f} s) -> leave the day out or lower min_coverage_seconds"
+            f"({len(gaps)} gaps, the longest {gaps.max(initial=0.0):.0f} s) -> leave the day out or lower "
+            "min_coverage_seconds"
         )
     report = QualityReport(
         rows=rows,
         snapshots=snapshots,
-        kept_snapshots=counts[_KEPT],
-        duplicate_snapshots=counts[_DUPLICATE],
-        invalid_snapshots=counts[_INVALID],
-        one_sided_snapshots=counts[_ONE_SIDED],
-        crossed_snapshots=counts[_CROSSED],
-        non_monotonic_snapshots=counts[_NON_MONOTONIC],
+        kept_snapshots=counts[Verdict.KEPT],
+        duplicate_snapshots=counts[Verdict.DUPLICATE],
+        invalid_snapshots=counts[Verdict.INVALID],
+        one_sided_snapshots=counts[Verdict.ONE_SIDED],
+        crossed_snapshots=counts[Verdict.CROSSED],
+        non_monotonic_snapshots=counts[Verdict.NON_MONOTONIC],
         locked_snapshots=int((best_bid[kept] == best_ask[kept]).sum()),
         outlier_mids=_count_outliers((best_bid[kept] + best_ask[kept]) / 2, parameters.outlier_robust_z),
         out_of_order_rows=out_of_order,
@@ -204,36 +211,18 @@ def _require_span(tall: pl.DataFrame, day: date, parameters: QualityParameters, 
     first, last = int(instants.min()), int(instants.max())
     if first < start - parameters.max_lead_in_seconds * MICROSECONDS_PER_SECOND or last >= end:
         raise DataQualityError(
-            f"{where}: instants from {from_microseconds(first).isoformat()} to {from_microseconds(last).isoformat()} lie outside the day "
-            f"and its lead-in of {parameters.max_lead_in_seconds} s -> check the time unit and zone of the source"
+            f"{where}: instants from {from_microseconds(first).isoformat()} to {from_microseconds(last).isoformat()} "
+            f"lie outside the day and its lead-in of {parameters.max_lead_in_seconds} s -> check the time unit and "
+            "zone of the source"
         )
 
 
 def _require_share(count: int, total: int, limit: float, what: str, where: str) -> None:
     if count > limit * total:
         raise DataQualityError(
-            f"{where}: {count} of {total} {what} ({count / total:.3%}), at most {limit:.3%} allowed -> inspect the source or leave the day out"
+            f"{where}: {count} of {total} {what} ({count / total:.3%}), at most {limit:.3%} allowed -> inspect the "
+            "source or leave the day out"
         )
-
-
-def _resolve_duplicates(ordered: pl.DataFrame, where: str) -> tuple[pl.DataFrame, int]:
-    """Where (ts, level) repeats, keep the batch of the greatest sequence number; equal repeats of one batch stay, to be dropped with their snapshot."""
-    instants, level = instants_us(ordered), ordered["level"].to_numpy()
-    repeated = (instants[1:] == instants[:-1]) & (level[1:] == level[:-1])
-    if not repeated.any():
-        return ordered, 0
-    disputed = pl.col("ts").is_in(ordered["ts"].gather(np.flatnonzero(repeated)).unique().implode())
-    latest = pl.col("batch_id").eq_missing(pl.col("batch_id").max().over("ts"))
-    decided = ordered.filter(~disputed | latest)
-    keys = pl.struct("ts", "level")
-    conflicts = decided.filter(keys.is_duplicated()).unique().filter(keys.is_duplicated())
-    if not conflicts.is_empty():
-        first = conflicts.sort("ts", "level").row(0, named=True)
-        raise DataQualityError(
-            f"{where}: rows of {first['ts'].isoformat()} level {first['level']} batch {first['batch_id']} contradict each other and no "
-            f"sequence number decides ({conflicts.height} such rows) -> mend the source"
-        )
-    return decided, ordered.height - decided.height
 
 
 def _silences(kept_instants: NDArray[np.int64], day: date) -> NDArray[np.float64]:
@@ -253,61 +242,13 @@ def _reason_of_emptiness(instants: NDArray[np.int64], kept_instants: NDArray[np.
 
 
 def _count_outliers(mids: NDArray[np.float64], limit: float) -> int:
-    """Mids whose log return lies beyond `limit` robust standard deviations (MAD; the mean absolute deviation where that is zero)."""
+    """Mids whose log return lies beyond `limit` robust standard deviations.
+
+    The scale is the median absolute deviation, and the mean absolute deviation where that is zero.
+    """
     if len(mids) < 2:  # noqa: PLR2004 - a return needs two mids
         return 0
     returns = np.diff(np.log(mids))
     deviations = np.abs(returns - np.median(returns))
     scale = _MAD_TO_SIGMA * np.median(deviations) or np.sqrt(np.pi / 2) * deviations.mean()
     return int((deviations > limit * scale).sum())
-
-
-def _judge_snapshots(  # noqa: C901, PLR0912 - one pass over all rows; splitting it would read them several times
-    offsets: NDArray[np.int64],
-    level: NDArray[np.int32],
-    bid_price: NDArray[np.float64],
-    bid_quantity: NDArray[np.float64],
-    ask_price: NDArray[np.float64],
-    ask_quantity: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Cause of every snapshot and its best prices (NaN where there are none), each of shape (snapshots,)."""
-    snapshots = len(offsets) - 1
-    causes = np.zeros(snapshots, np.int64)
-    best_bid, best_ask = np.full(snapshots, np.nan), np.full(snapshots, np.nan)
-    for n in range(snapshots):
-        repeated, invalid, disordered = False, False, False
-        bid, ask = np.inf, 0.0
-        for row in range(offsets[n], offsets[n + 1]):
-            if row > offsets[n] and level[row] == level[row - 1]:
-                repeated = True
-            bp, bq, ap, aq = bid_price[row], bid_quantity[row], ask_price[row], ask_quantity[row]
-            if level[row] < 0 or np.isnan(bp) != np.isnan(bq) or np.isnan(ap) != np.isnan(aq):
-                invalid = True
-            if bp <= 0 or bp == np.inf or bq < 0 or bq == np.inf or ap <= 0 or ap == np.inf or aq < 0 or aq == np.inf:
-                invalid = True
-            if bq > 0:
-                if level[row] == 0:
-                    best_bid[n] = bp
-                if bp >= bid:
-                    disordered = True
-                bid = bp
-            if aq > 0:
-                if level[row] == 0:
-                    best_ask[n] = ap
-                if ap <= ask:
-                    disordered = True
-                ask = ap
-        if repeated:
-            causes[n] = _DUPLICATE
-        elif invalid:
-            causes[n] = _INVALID
-        elif np.isnan(best_bid[n]) or np.isnan(best_ask[n]):
-            causes[n] = _ONE_SIDED
-        elif best_bid[n] > best_ask[n]:
-            causes[n] = _CROSSED
-        elif disordered:
-            causes[n] = _NON_MONOTONIC
-    return causes, best_bid, best_ask
-
-
-_judge: Any = njit(cache=True, nogil=True)(_judge_snapshots)
