@@ -74,11 +74,16 @@ def require_contract(frame: pl.DataFrame, contract: pa.DataFrameSchema, place: s
 
 
 def violations(error: SchemaErrors | SchemaError) -> str:
-    """Every violation in one line: column, check, number of failing cases."""
+    """Every violation in one line: column, check, number of failing cases and the first of them."""
     if isinstance(error, SchemaError):
         return str(error)
-    cases = error.failure_cases.group_by("column", "check", maintain_order=True).len()
-    return "; ".join(f"{column or 'table'}: {check} ({count} cases)" for column, check, count in cases.iter_rows())
+    cases = error.failure_cases.group_by("column", "check", maintain_order=True).agg(
+        pl.len().alias("count"), pl.col("failure_case").first().alias("first")
+    )
+    return "; ".join(
+        f"{case['column'] or 'table'}: {case['check']} ({case['count']} cases, first {case['first']})"
+        for case in cases.to_dicts()
+    )
 
 
 def _columns(
