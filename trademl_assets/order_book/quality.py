@@ -191,7 +191,7 @@ def clean_tall_rows(
 
 
 def _require_schema(tall: pl.DataFrame, where: str) -> None:
-    if dict(tall.schema) != dict(TALL_SCHEMA):
+    if list(tall.schema.items()) != list(TALL_SCHEMA.items()):
         differing = [
             f"{name}: {tall.schema.get(name, 'missing')} instead of {TALL_SCHEMA.get(name, 'nothing')}"
             for name in dict.fromkeys([*TALL_SCHEMA, *tall.columns])
