@@ -11,6 +11,8 @@ from scipy.stats import norm
 from trademl_assets.datasets.parameters import ScalingParameters
 from trademl_assets.datasets.splits import Block
 
+MATRIX = 2
+
 
 @dataclass(frozen=True)
 class FittedScaling:
@@ -61,6 +63,15 @@ def fit_scaling(rows: NDArray[Any], columns: Sequence[str], parameters: ScalingP
     shape = rows.shape[1:]
     if not len(rows):
         return FittedScaling(np.zeros(shape), np.ones(shape), parameters.clip, tuple(columns))
+    if rows.ndim > MATRIX:
+        fitted = [fit_scaling(rows[:, level], columns, parameters) for level in range(shape[0])]
+        constant = set.intersection(*(set(part.constant) for part in fitted))
+        return FittedScaling(
+            np.stack([part.center for part in fitted]),
+            np.stack([part.scale for part in fitted]),
+            parameters.clip,
+            tuple(name for name in columns if name in constant),
+        )
     values = rows.astype(np.float64)
     values = np.where(np.isnan(values).all(axis=0), 0.0, values)
     if parameters.method == "robust":
@@ -73,7 +84,5 @@ def fit_scaling(rows: NDArray[Any], columns: Sequence[str], parameters: ScalingP
     floors = np.asarray([parameters.floors.get(name.rsplit(":", 1)[-1], 0.0) for name in columns])
     scale = np.maximum(scale, floors)
     constant = ~(scale >= parameters.constant_below)
-    names = tuple(
-        name for name, flat in zip(columns, constant.reshape(-1, len(columns)).all(axis=0), strict=True) if flat
-    )
+    names = tuple(name for name, flat in zip(columns, constant, strict=True) if flat)
     return FittedScaling(np.asarray(center), np.where(constant, 1.0, scale), parameters.clip, names)

@@ -203,8 +203,8 @@ class Dataset:
         Cells of `segments.length` are counted from the dataset's start (a day from midnight). A segment begins
         `segments.anchor_lookback` before its cell, but not before the dataset's start, and ends with its cell, or
         where the block of its last sample ends, so that no segment of one part reaches into the time of a later one.
-        With one day each, the segment of day d runs from midnight of d - 1 to the end of d and carries the samples of d;
-        with a length that covers everything there is one segment a part, from the start to the end of its block.
+        With one day each, the segment of day d runs from midnight of d - 1 to the end of d and carries the samples of
+        d; with a length that covers everything there is one segment a part, from the start to the end of its block.
         """
         stated = self.recipe["segments"]
         start, length, lookback = (int(stated[key]) for key in ("start_step", "length_steps", "lookback_steps"))

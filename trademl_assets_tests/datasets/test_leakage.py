@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from trademl_assets.datasets.build import DatasetParts, make_clock, make_price
+from trademl_assets.datasets.build import DatasetParts, build_dataset, make_clock, make_price
 from trademl_assets.datasets.clock import ClockFits
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
 from trademl_assets.datasets.leakage import SHIPPED, Audited, Fits, LeakageReport, audit, audit_parts, fits_of
@@ -143,16 +143,32 @@ def test_a_tampered_stream_is_found(filled_store: ArtifactStore, example_parts: 
     assert planted(filled_store, parts) == {"price: stored stream is what its function gives"}
 
 
-def test_training_after_a_held_out_block_keeps_its_embargo(
-    filled_store: ArtifactStore, example_parts: DatasetParts
-) -> None:
+@pytest.fixture(scope="module")
+def surrounded(filled_store: ArtifactStore) -> DatasetParts:
+    """A test day with training on both sides."""
     values = stated()
-    values["split"]["blocks"] = [
-        {"part": "train", "length": "P1D"},
-        {"part": "test", "length": "P1D"},
-        {"part": "train", "length": "P1D"},
-    ]
-    ingredients = read_ingredients(filled_store, parameters_of(values), FRAME)
+    values["split"]["blocks"] = [{"part": part, "length": "P1D"} for part in ("train", "test", "train")]
+    return build_dataset(filled_store, parameters_of(values), FRAME)
+
+
+def test_training_on_both_sides_of_a_test_day_passes(filled_store: ArtifactStore, surrounded: DatasetParts) -> None:
+    assert audit_parts(filled_store, surrounded, SHIPPED).passed
+    assert surrounded.recipe["counts"]["embargoed"] == 12
+
+
+def test_a_broken_embargo_is_found(filled_store: ArtifactStore, surrounded: DatasetParts) -> None:
+    recipe = copy.deepcopy(surrounded.recipe)
+    recipe["parameters"]["split"]["embargo_seconds"] = 7200
+    assert "training keeps the embargo after held-out blocks" in planted(
+        filled_store, replace(surrounded, recipe=recipe)
+    )
+
+
+def test_long_term_statistics_leave_out_days_of_held_out_blocks(
+    filled_store: ArtifactStore, surrounded: DatasetParts
+) -> None:
+    parameters = parameters_of(surrounded.recipe["parameters"])
+    ingredients = read_ingredients(filled_store, parameters, FRAME)
     assert [bool(day) for day in ingredients.training_days()] == [True, True, True, True, False, True]
 
 

@@ -100,6 +100,20 @@ def test_a_days_segment_starts_at_the_previous_midnight_and_ends_with_the_day(da
     assert set(dataset.index[train[1].rows]["t0"].dt.day()) == {5}
 
 
+def test_a_short_dataset_has_one_segment_a_part_from_its_start_to_the_parts_end(filled_store: ArtifactStore) -> None:
+    values = stated() | {"first_instant": "2024-01-05T12:00:00Z", "minimum_history": "PT0S", "last_day": "2024-01-05"}
+    values["labels"] |= {"horizon_seconds": 120, "decision_stride_seconds": 60, "training_phase_seconds": 60}
+    for block, length in zip(values["split"]["blocks"], ("PT30M", "PT10M", "PT10M", "PT10M"), strict=True):
+        block["length"] = length
+    values["first_day"] = "2024-01-05"
+    values["segments"] = {"length": "PT1H", "anchor_lookback": "PT0S"}
+    write_experiment(filled_store, "short", parameters_of(values))
+    opened = open_dataset(filled_store, "short")
+    segments = [opened.segments(part, on_stride_only=True) for part in PARTS]
+    assert [(s.first_step - 720, s.last_step - 720) for (s,) in segments] == [(0, 30), (0, 40), (0, 50), (0, 60)]
+    assert [len(s.rows) for (s,) in segments] == [29, 9, 9, 9]
+
+
 def test_a_rebuilt_grid_day_is_noticed_on_open(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     write_experiment(store, "example", parameters_of(stated()))
