@@ -1,36 +1,57 @@
-"""Books of the planted market: from a latent day to slot quantities and tick offsets, the one truth behind snapshots and tall rows alike.
+"""Books of the planted market: from a latent day to quantities and levels on ticks, the one truth of all tables.
 
-Slot j of side s has quantity exp(log median + size noise +- log ratio / 2), the log ratio being the band's latent mean plus the slot's
-deviation from it. Near levels are single levels at random tick gaps; a bin spreads its quantity evenly over equally spaced levels.
+A slot has bid quantity exp(log median + size noise + log ratio / 2), ask quantity with the ratio's sign turned. The log
+ratio is the band's latent mean plus the slot's deviation from it. Near levels are single levels at random tick gaps; a
+bin spreads its quantity evenly over equally spaced levels.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 from trademl_assets.foundation.errors import SourceError
-from trademl_assets.sources.planted_market import BOOK_STREAM, day_random, latent_day, step_dynamics
+from trademl_assets.sources.contract import InstrumentParameters
+from trademl_assets.sources.planted_dynamics import step_dynamics
+from trademl_assets.sources.planted_market import BOOK_STREAM, LatentDay, day_random, latent_day
 from trademl_assets.sources.planted_parameters import PlantedMarketParameters
 
 Integers = NDArray[np.int64]
+Singles = NDArray[np.float32]
 BID, ASK = 0, 1
+_UINT16_RANGE = 65_536
+
+
+class Levels(NamedTuple):
+    """Where the levels of N books lie, in ticks from the best price of their side; the last axis is the side.
+
+    Attributes:
+        near: Near levels, shape (N, near levels, 2).
+        start: First level of each bin, shape (N, bins, 2).
+        gap: Distance between a bin's levels, shape (N, bins, 2).
+        held: Levels of each bin, 0 where it is empty, shape (N, bins, 2).
+    """
+
+    near: NDArray[np.int32]
+    start: NDArray[np.int32]
+    gap: NDArray[np.int32]
+    held: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class SlotBooks:
-    """Books of N snapshots of one instrument; the last axis of three-dimensional arrays is the side, bid then ask.
+    """Books of N snapshots of one instrument.
 
     Attributes:
         steps: Steps of the day, shape (N,).
         offset_us: Stamps in microseconds since the start of the day, shape (N,).
         crossed: Snapshots that arrive crossed, shape (N,).
-        best: Best prices in ticks, shape (N, 2).
-        near_ticks: Distance of each near level from its best price in ticks, shape (N, near levels, 2).
-        bin_start, bin_gap, bin_count: First level's distance from the best price, distance between levels and number of levels of each
-            bin, the first two in ticks, shape (N, bins, 2).
+        best: Best prices in ticks, bid then ask, shape (N, 2).
+        levels: Where all levels lie.
         quantity: Quantity of each slot in base units, 0 where a bin is empty, shape (N, slots, 2).
     """
 
@@ -38,32 +59,57 @@ class SlotBooks:
     offset_us: Integers
     crossed: NDArray[np.bool_]
     best: Integers
-    near_ticks: NDArray[np.int32]
-    bin_start: NDArray[np.int32]
-    bin_gap: NDArray[np.int32]
-    bin_count: NDArray[np.int32]
+    levels: Levels
     quantity: NDArray[np.float64]
 
     def take(self, chosen: NDArray[np.bool_]) -> "SlotBooks":
         """Return the books where `chosen`, shape (N,), is true."""
-        return SlotBooks(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+        return SlotBooks(
+            steps=self.steps[chosen],
+            offset_us=self.offset_us[chosen],
+            crossed=self.crossed[chosen],
+            best=self.best[chosen],
+            levels=Levels(*(part[chosen] for part in self.levels)),
+            quantity=self.quantity[chosen],
+        )
+
+
+class _LevelDraws(NamedTuple):
+    """Uniform integers; shapes (N, near levels, 2), (N, bins, 2), (N, bins, 2)."""
+
+    near: NDArray[np.uint8]
+    start: NDArray[np.uint16]
+    empty: NDArray[np.uint16]
+
+
+class _Placement(NamedTuple):
+    """How levels are placed: gap and edges as shares of the mid, levels of each bin, how many bins are never empty."""
+
+    near_gap: float
+    edges: NDArray[np.float64]
+    levels: Integers
+    informative_bins: int
+    empty_below: int
+
+
+class _SlotNoise(NamedTuple):
+    """Persistent and white noise of a slot; `borders` holds the first slot of each band and the end of the last."""
+
+    borders: Integers
+    persistence: np.float32
+    persistent_sd: np.float32
+    white_sd: np.float32
 
 
 def draw_books(
-    parameters: PlantedMarketParameters,
-    instrument: int,
-    tick_size: float,
-    reference_quantity: float,
-    day: date,
-    first_step: int,
+    parameters: PlantedMarketParameters, position: int, instrument: InstrumentParameters, day: date, first_step: int
 ) -> SlotBooks:
     """Draw an instrument's books of a day, from `first_step` to the day's end.
 
     Args:
         parameters: The market.
-        instrument: Position of the instrument.
-        tick_size: Its tick in quote currency.
-        reference_quantity: Its reference quantity in base units.
+        position: Position of the instrument in it.
+        instrument: The configured instrument.
         day: The day.
         first_step: Steps before it are left out; what the others hold does not depend on it.
 
@@ -71,188 +117,171 @@ def draw_books(
         Books of the snapshots that exist, crossed ones included.
 
     Raises:
-        SourceError: An informative bin has no room for a level because ticks are too coarse or near levels reach too far.
+        SourceError: An informative bin has no room for a level: ticks are too coarse or near levels reach too far.
     """
-    latent = latent_day(parameters, day)
+    latent, books = latent_day(parameters, day), parameters.books
     steps, slots, near = parameters.steps_per_day, parameters.slots, parameters.near_levels
-    bins = slots - near
-    random = day_random(parameters, BOOK_STREAM, day, instrument)
-    persistent = random.standard_normal((steps, slots), dtype=np.float32)
-    white = random.standard_normal((steps, slots), dtype=np.float32)
-    size = random.standard_normal((steps, slots), dtype=np.float32)
-    near_draws = random.integers(0, 256, (steps, near, 2), dtype=np.uint8)
-    bin_draws = random.integers(0, 65_536, (steps, bins, 2), dtype=np.uint16)
-    empty_draws = random.integers(0, 65_536, (steps, bins, 2), dtype=np.uint16)
-    spread_draws = random.standard_exponential(steps)
-    chosen = np.flatnonzero(~latent.missing[first_step:, instrument]) + first_step
-
-    books = parameters.books
-    widths = np.array([band.slots for band in books.bands])
-    ratio = _log_ratios(
-        persistent,
-        white,
-        latent.bands[:, instrument].astype(np.float32),
-        np.concatenate([[0], np.cumsum(widths)]),
-        np.float32(step_dynamics(parameters).persistence),
-        np.float32(books.slot_noise_sd * np.sqrt(books.persistent_share)),
-        np.float32(books.slot_noise_sd * np.sqrt(1 - books.persistent_share)),
-    )[chosen]
-    medians = np.log(
-        np.repeat([books.near_median_quantity, books.bin_median_quantity], [near, bins])
-        * reference_quantity
-        * latent.volume
+    random = day_random(parameters, BOOK_STREAM, day, position)
+    persistent, white, size = (random.standard_normal((steps, slots), dtype=np.float32) for _ in range(3))
+    sides = (steps, slots - near, 2)
+    draws = _LevelDraws(
+        near=random.integers(0, 256, (steps, near, 2), dtype=np.uint8),
+        start=random.integers(0, _UINT16_RANGE, sides, dtype=np.uint16),
+        empty=random.integers(0, _UINT16_RANGE, sides, dtype=np.uint16),
     )
-    level = size[chosen] * np.float32(books.quantity_sd) + medians.astype(np.float32)
-    quantity = np.exp(np.stack([level + ratio / 2, level - ratio / 2], axis=2)).astype(np.float64)
+    extra_spread = np.minimum(random.standard_exponential(steps), 20) * books.mean_extra_spread_ticks
+    chosen = np.flatnonzero(~latent.missing[first_step:, position]) + first_step
 
-    spread = (
-        1
-        + np.minimum(spread_draws * books.mean_extra_spread_ticks, 20 * books.mean_extra_spread_ticks).astype(np.int64)[
-            chosen
-        ]
-    )
-    price_ticks = np.exp(latent.log_mid[chosen, instrument]) / tick_size
+    ratio = _log_ratios(persistent, white, latent.bands[:, position].astype(np.float32), _slot_noise(parameters))
+    medians = np.log(_medians(parameters) * instrument.reference_quantity * latent.volume).astype(np.float32)
+    level = size[chosen] * np.float32(books.quantity_sd) + medians
+    tilt = ratio[chosen] / 2
+    quantity = np.exp(np.stack([level + tilt, level - tilt], axis=2)).astype(np.float64)
+
+    spread = 1 + extra_spread[chosen].astype(np.int64)
+    price_ticks = np.exp(latent.log_mid[chosen, position]) / instrument.tick_size
     best_bid = np.floor(price_ticks - spread / 2 + 0.5).astype(np.int64)
     best = np.stack([best_bid, best_bid + spread], axis=1)
-    informative_bins = max(0, int(widths.sum()) - near)
-    shape = (chosen.size, bins, 2)
-    near_ticks = np.empty((chosen.size, near, 2), np.int32)
-    bin_start, bin_gap, bin_count = np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.int32)
-    crowded = _place_levels(
-        best,
-        books.near_gap_bps / 1e4,
-        np.array(parameters.bin_upper_edges_bps) / 1e4,
-        _levels_of_bins(parameters),
-        informative_bins,
-        round(books.empty_bin_share * 65_536),
-        near_draws[chosen],
-        bin_draws[chosen],
-        empty_draws[chosen],
-        near_ticks,
-        bin_start,
-        bin_gap,
-        bin_count,
+    levels, crowded = _place_levels(
+        best, _placement(parameters), _LevelDraws(draws.near[chosen], draws.start[chosen], draws.empty[chosen])
     )
     if crowded >= 0:
-        name = parameters.instruments[instrument].name
         raise SourceError(
-            f"planted market, {name}, {day}: bin {crowded} has no room for a level at tick {tick_size} -> "
-            "a finer tick_size, a smaller near_gap_bps or wider bin_upper_edges_bps"
+            f"planted market, {instrument.name}, {day}: bin {crowded} has no room for a level at tick "
+            f"{instrument.tick_size} -> a finer tick_size, a smaller near_gap_bps or wider bin_upper_edges_bps"
         )
-    quantity[:, near:][bin_count == 0] = 0.0
-    cadence_us = parameters.cadence_seconds * 1_000_000
+    quantity[:, near:][levels.held == 0] = 0.0
     return SlotBooks(
         steps=chosen,
-        offset_us=chosen * cadence_us - latent.jitter_us[chosen, instrument],
-        crossed=latent.crossed[chosen, instrument],
+        offset_us=_offsets(parameters, latent, chosen, position),
+        crossed=latent.crossed[chosen, position],
         best=best,
-        near_ticks=near_ticks,
-        bin_start=bin_start,
-        bin_gap=bin_gap,
-        bin_count=bin_count,
+        levels=levels,
         quantity=quantity,
     )
 
 
 def expected_volume(parameters: PlantedMarketParameters) -> float:
     """Mean total quantity of a snapshot's slots, both sides, in reference quantities, at volume factor 1."""
-    books, near = parameters.books, parameters.near_levels
-    loadings = np.zeros(parameters.slots)
+    books = parameters.books
+    loadings, filled = np.zeros(parameters.slots), np.ones(parameters.slots)
     widths = [band.slots for band in books.bands]
     loadings[: sum(widths)] = np.repeat([band.loading for band in books.bands], widths)
+    filled[max(parameters.near_levels, sum(widths)) :] = 1 - books.empty_bin_share
     variance = books.quantity_sd**2 + (books.slot_noise_sd**2 + (loadings * parameters.drift.signal) ** 2) / 4
-    filled = np.ones(parameters.slots)
-    filled[max(near, sum(widths)) :] = 1 - books.empty_bin_share
-    medians = np.where(np.arange(parameters.slots) < near, books.near_median_quantity, books.bin_median_quantity)
-    return float(2 * np.sum(filled * medians * np.exp(variance / 2)))
+    return float(2 * np.sum(filled * _medians(parameters) * np.exp(variance / 2)))
 
 
-def _levels_of_bins(parameters: PlantedMarketParameters) -> Integers:
-    """Levels of a side spread evenly over the bins, earlier bins taking the remainder."""
-    bins = len(parameters.bin_upper_edges_bps)
-    spare = parameters.books.levels - parameters.near_levels
-    return np.array([spare // bins + (b < spare % bins) for b in range(bins)], dtype=np.int64)
+def _medians(parameters: PlantedMarketParameters) -> NDArray[np.float64]:
+    """Median quantity of each slot, in reference quantities."""
+    medians = [parameters.books.near_median_quantity, parameters.books.bin_median_quantity]
+    return np.repeat(medians, [parameters.near_levels, parameters.slots - parameters.near_levels])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]  # numba ships no types
-def _log_ratios(
-    persistent: NDArray[np.float32],
-    white: NDArray[np.float32],
-    band_means: NDArray[np.float32],
-    borders: Integers,
-    persistence: np.float32,
-    persistent_sd: np.float32,
-    white_sd: np.float32,
-) -> NDArray[np.float32]:
-    """Log ratios of all slots, shape (steps, slots): within a band deviations sum to zero, so that its mean is the latent one.
+def _offsets(
+    parameters: PlantedMarketParameters, latent: LatentDay, steps: Integers, position: int
+) -> NDArray[np.int64]:
+    instants: Integers = steps * (parameters.cadence_seconds * MICROSECONDS_PER_SECOND)
+    offsets: Integers = instants - latent.jitter_us[steps, position]
+    return offsets
+
+
+def _slot_noise(parameters: PlantedMarketParameters) -> _SlotNoise:
+    books = parameters.books
+    return _SlotNoise(
+        borders=np.cumsum([0, *(band.slots for band in books.bands)]),
+        persistence=np.float32(step_dynamics(parameters).persistence),
+        persistent_sd=np.float32(books.slot_noise_sd * np.sqrt(books.persistent_share)),
+        white_sd=np.float32(books.slot_noise_sd * np.sqrt(1 - books.persistent_share)),
+    )
+
+
+def _placement(parameters: PlantedMarketParameters) -> _Placement:
+    """Levels of a side beyond the near ones are spread evenly over the bins, earlier bins taking the remainder."""
+    books, bins = parameters.books, len(parameters.bin_upper_edges_bps)
+    spare = books.levels - parameters.near_levels
+    return _Placement(
+        near_gap=books.near_gap_bps / 1e4,
+        edges=np.array(parameters.bin_upper_edges_bps) / 1e4,
+        levels=np.array([spare // bins + (b < spare % bins) for b in range(bins)], dtype=np.int64),
+        informative_bins=max(0, sum(band.slots for band in books.bands) - parameters.near_levels),
+        empty_below=round(books.empty_bin_share * _UINT16_RANGE),
+    )
+
+
+@njit(cache=True)
+def _log_ratios(persistent: Singles, white: Singles, band_means: Singles, noise: _SlotNoise) -> Singles:
+    """Log ratios of all slots, shape (steps, slots); deviations within a band sum to zero, its mean is the latent one.
 
     Deviations start stationary each day; they carry no information, so the jump at midnight tells nothing.
     """
     steps, slots = persistent.shape
-    fresh = np.sqrt(np.float32(1) - persistence * persistence)
+    fresh = np.sqrt(np.float32(1) - noise.persistence * noise.persistence)
     state = persistent[0].copy()
     ratio = np.empty((steps, slots), np.float32)
-    bands = borders.size - 1
     for k in range(steps):
         for j in range(slots):
             if k > 0:
-                state[j] = persistence * state[j] + fresh * persistent[k, j]
-            ratio[k, j] = persistent_sd * state[j] + white_sd * white[k, j]
-        for b in range(bands):
+                state[j] = noise.persistence * state[j] + fresh * persistent[k, j]
+            ratio[k, j] = noise.persistent_sd * state[j] + noise.white_sd * white[k, j]
+        for b in range(noise.borders.size - 1):
+            first, end = noise.borders[b], noise.borders[b + 1]
             total = np.float32(0)
-            for j in range(borders[b], borders[b + 1]):
+            for j in range(first, end):
                 total += ratio[k, j]
-            shift = band_means[k, b] - total / np.float32(borders[b + 1] - borders[b])
-            for j in range(borders[b], borders[b + 1]):
+            shift = band_means[k, b] - total / np.float32(end - first)
+            for j in range(first, end):
                 ratio[k, j] += shift
     return ratio
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]  # numba ships no types
-def _place_levels(
-    best: Integers,
-    near_gap: float,
-    edges: NDArray[np.float64],
-    levels: Integers,
-    informative_bins: int,
-    empty_below: int,
-    near_draws: NDArray[np.uint8],
-    bin_draws: NDArray[np.uint16],
-    empty_draws: NDArray[np.uint16],
-    near_ticks: NDArray[np.int32],
-    bin_start: NDArray[np.int32],
-    bin_gap: NDArray[np.int32],
-    bin_count: NDArray[np.int32],
-) -> int:
-    """Place all levels on ticks in place; returns the first informative bin without room, or -1."""
-    count, near, _ = near_ticks.shape
-    bins = levels.size
+@njit(cache=True)
+def _place_levels(best: Integers, placement: _Placement, draws: _LevelDraws) -> tuple[Levels, int]:
+    """Place all levels; returns them and the first informative bin that had no room, or -1."""
+    count, near, _ = draws.near.shape
+    shape = (count, placement.levels.size, 2)
+    near_ticks = np.empty((count, near, 2), np.int32)
+    levels = Levels(near_ticks, np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.int32))
+    crowded = -1
     for n in range(count):
         mid = (best[n, 0] + best[n, 1]) / 2
         half = (best[n, 1] - best[n, 0]) / 2
-        widest = max(0.0, 2 * near_gap * mid - 1)
+        widest = max(0.0, 2 * placement.near_gap * mid - 1)
         for side in range(2):
             distance = 0
             for i in range(near):
                 if i > 0:
-                    distance += 1 + int(near_draws[n, i, side] * widest / 256)
+                    distance += 1 + int(draws.near[n, i, side] * widest / 256)
                 near_ticks[n, i, side] = distance
-            for b in range(bins):
+            for b in range(placement.levels.size):
                 low = distance + 1
                 if b > 0:
-                    # One tick of margin on both sides keeps levels off the edges whatever the rounding of prices.
-                    low = max(low, int(np.ceil(edges[b - 1] * mid - half)) + 1)
-                room = int(np.floor(edges[b] * mid - half)) - low
-                if b < informative_bins:
-                    if room < 1:
-                        return b
-                elif room < 1 or empty_draws[n, b, side] < empty_below:
-                    bin_start[n, b, side], bin_gap[n, b, side], bin_count[n, b, side] = 0, 0, 0
-                    continue
-                held = min(levels[b], room)
-                gap = room // held
-                spare = room - (gap * (held - 1) + 1)
-                start = low + int(bin_draws[n, b, side]) * (spare + 1) // 65_536
-                bin_start[n, b, side], bin_gap[n, b, side], bin_count[n, b, side] = start, gap, held
-                distance = start + gap * (held - 1)
-    return -1
+                    # A tick of margin on both sides keeps levels off the edges whatever the rounding of prices.
+                    low = max(low, int(np.ceil(placement.edges[b - 1] * mid - half)) + 1)
+                room = int(np.floor(placement.edges[b] * mid - half)) - low
+                distance = _fill_bin(levels, placement, draws, (n, b, side), (low, room), distance)
+                if b < placement.informative_bins and levels.held[n, b, side] == 0:
+                    crowded = b
+    return levels, crowded
+
+
+@njit(cache=True)
+def _fill_bin(  # noqa: PLR0917 -- a kernel
+    levels: Levels,
+    placement: _Placement,
+    draws: _LevelDraws,
+    at: tuple[int, int, int],
+    span: tuple[int, int],
+    distance: int,
+) -> int:
+    """Fill one bin of one side within `span`, (first tick, ticks); returns the distance of the last level so far."""
+    low, room = span
+    may_be_empty = at[1] >= placement.informative_bins
+    if room < 1 or (may_be_empty and draws.empty[at] < placement.empty_below):
+        return distance
+    held = min(int(placement.levels[at[1]]), room)
+    gap = room // held
+    spare = room - (gap * (held - 1) + 1)
+    start = low + int(draws.start[at]) * (spare + 1) // 65_536
+    levels.start[at], levels.gap[at], levels.held[at] = start, gap, held
+    return start + gap * (held - 1)

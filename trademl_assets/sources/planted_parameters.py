@@ -1,4 +1,4 @@
-"""Parameters of the planted market: strengths, half-lives and shares that define it completely. Every value stands in YAML."""
+"""Parameters of the planted market: strengths, half-lives and shares that define it completely, as YAML has them."""
 
 from datetime import date, timedelta
 from itertools import pairwise
@@ -33,7 +33,8 @@ class DriftParameters(Parameters):
     """The planted signal: a VAR(1) of drifts, one per instrument.
 
     Attributes:
-        signal: Stationary standard deviation of the drift of a minute over the standard deviation of the minute's noise; 0 plants nothing.
+        signal: Stationary standard deviation of a minute's drift over the standard deviation of the minute's noise; 0
+            plants nothing. At 0.15 the best forecast of half an hour explains about 0.2 of its variance.
         leader_half_life_minutes: Half-life of the leader's drift.
         follower_half_life_minutes: Half-life with which a follower's drift relaxes to its share of the leader's.
         follower_share: The share of the leader's drift that a follower relaxes to.
@@ -116,9 +117,10 @@ class VolumeParameters(Parameters):
 
 
 class GateParameters(Parameters):
-    """The long-term gate: a day's drift enters returns times 1 + strength * tanh(log(short mean volume / long mean volume) / scale).
+    """The long-term gate: on a day the drift enters returns times 1 + strength * tanh(log(short / long) / scale).
 
-    Books show the ungated drift, so the gate is visible only in the volumes of the days before.
+    Short and long are mean volumes over so many earlier days. Books show the ungated drift, so the gate is visible only
+    in the volumes of the days before.
 
     Attributes:
         strength: 0 leaves the gate open.
@@ -137,7 +139,7 @@ class PlantedMarketParameters(Parameters):
     """The whole planted market.
 
     Attributes:
-        seed: Every number follows from it and from these parameters; a longer span leaves the days of a shorter one as they were.
+        seed: Every number follows from it and from these parameters; a later `last_day` changes no earlier day.
         first_day: First day with books.
         last_day: Last day with books, inclusive.
         history_days: Days before `first_day` that exist as aggregates only.
@@ -191,7 +193,8 @@ class PlantedMarketParameters(Parameters):
             raise ValueError(f"books.levels {self.books.levels} leave a bin without a level -> at least {least}")
         if self.delivery.jitter_milliseconds >= 1000 * self.cadence_seconds:
             raise ValueError(
-                f"delivery.jitter_milliseconds {self.delivery.jitter_milliseconds} reaches the previous instant -> shorten it"
+                f"delivery.jitter_milliseconds {self.delivery.jitter_milliseconds} reaches the previous instant"
+                " -> shorten it"
             )
         return self
 

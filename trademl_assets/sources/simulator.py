@@ -14,14 +14,15 @@ from trademl_assets.foundation.errors import ConfigError, SourceError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.sources.contract import AGGREGATE_SCHEMA, SOURCES, InstrumentParameters
 from trademl_assets.sources.planted_books import SlotBooks, draw_books, expected_volume
-from trademl_assets.sources.planted_market import latent_day, step_dynamics
+from trademl_assets.sources.planted_market import latent_day
 from trademl_assets.sources.planted_optimum import (
-    Sight,
     class_probabilities,
     filter_drifts,
     full_sight,
-    horizon_law,
+    horizon_laws,
     own_sight,
+    predict_return,
+    predict_without_drift,
     returns_sight,
 )
 from trademl_assets.sources.planted_parameters import SECONDS_PER_DAY, PlantedMarketParameters
@@ -93,8 +94,8 @@ class PlantedMarket:
             day: A day of history.
 
         Returns:
-            Frame of `AGGREGATE_SCHEMA`, one row per instrument. Moments are those of the returns between the day's instants; volume is
-            its expectation under the day's volume factor.
+            Frame of `AGGREGATE_SCHEMA`, one row per instrument. Moments are those of the returns between the day's
+            instants; volume is its expectation under the day's volume factor.
 
         Raises:
             SourceError: An instrument is not planted, or the day lies outside history.
@@ -102,7 +103,8 @@ class PlantedMarket:
         market = self._market
         if not market.history_first_day <= day < market.first_day:
             raise SourceError(
-                f"planted market: {day} has no aggregates -> days from {market.history_first_day} to before {market.first_day} have them"
+                f"planted market: {day} has no aggregates -> days from {market.history_first_day} to before "
+                f"{market.first_day} have them"
             )
         latent = latent_day(market, day)
         volume = expected_volume(market) * latent.volume
@@ -133,7 +135,7 @@ class PlantedMarket:
         horizon_seconds: int,
         boundaries_bps: NDArray[np.float64],
     ) -> dict[str, NDArray[np.float64]]:
-        """Class probabilities of the log mid return over the horizon, given all that the grid showed up to each decision.
+        """Class probabilities of the log mid return over the horizon, given what the grid showed up to each decision.
 
         Args:
             instrument: Name of the instrument.
@@ -142,31 +144,27 @@ class PlantedMarket:
             boundaries_bps: Ascending class boundaries, shape (C - 1,).
 
         Returns:
-            Arrays of shape (N, C): `optimum` from all returns and books, `own_asset` from the instrument's own, `returns_only` from all
-            returns without books, `volatility` with zero drift. Volatility and gate are known to all four.
+            Arrays of shape (N, C): `optimum` from all returns and books, `own_asset` from the instrument's own,
+            `returns_only` from all returns without books, `volatility` with zero drift. Volatility and gate are known
+            to all four.
 
         Raises:
-            SourceError: The instrument is not planted, or a decision or the horizon lies off the grid or outside the days with books.
+            SourceError: The instrument is not planted, or a decision or the horizon lies off the grid or outside the
+                days with books.
         """
         market, target = self._market, self._position(instrument)
         steps = self._steps(decision_times_us, horizon_seconds)
-        horizon = horizon_seconds // market.cadence_seconds
-        weights, variances = self._horizon_laws(target, steps, horizon)
-        sights: dict[str, Sight] = {
+        laws = horizon_laws(market, target, steps, horizon_seconds // market.cadence_seconds)
+        sights = {
             "optimum": full_sight(market),
             "own_asset": own_sight(market, target),
             "returns_only": returns_sight(market),
         }
-        probabilities = {}
-        for name, sight in sights.items():
-            known = filter_drifts(market, sight, steps)
-            mean = np.einsum("na,na->n", weights, known.mean)
-            variance = variances + np.einsum("na,nab,nb->n", weights, known.covariance, weights)
-            probabilities[name] = class_probabilities(mean, variance, boundaries_bps)
-        stationary = step_dynamics(market).stationary
-        unconditional = variances + np.einsum("na,ab,nb->n", weights, stationary, weights)
-        probabilities["volatility"] = class_probabilities(np.zeros(steps.size), unconditional, boundaries_bps)
-        return probabilities
+        forecasts = {name: predict_return(filter_drifts(market, sight, steps), laws) for name, sight in sights.items()}
+        forecasts["volatility"] = predict_without_drift(market, laws)
+        return {
+            name: class_probabilities(mean, variance, boundaries_bps) for name, (mean, variance) in forecasts.items()
+        }
 
     def _tables(
         self,
@@ -178,7 +176,8 @@ class PlantedMarket:
         market, position = self._market, self._position(instrument.name)
         if not market.first_day <= day <= market.last_day:
             raise SourceError(
-                f"planted market, {instrument.name}: {day} has no books -> days from {market.first_day} to {market.last_day} have them"
+                f"planted market, {instrument.name}: {day} has no books -> days from {market.first_day} to "
+                f"{market.last_day} have them"
             )
         if not 0 <= lead_in_seconds <= SECONDS_PER_DAY:
             raise SourceError(
@@ -186,28 +185,17 @@ class PlantedMarket:
             )
         wanted = [(day, 0)]
         if lead_in_seconds and day > market.first_day:
-            # Stamps precede their instants: the instant of the day's start bears no jitter, earlier ones must lie in the lead-in.
+            # Stamps precede their instants: midnight's bears no jitter, earlier ones must lie within the lead-in.
             wanted.insert(0, (day - timedelta(days=1), (SECONDS_PER_DAY - lead_in_seconds) // market.cadence_seconds))
         frames = []
         for part, first_step in wanted:
-            books = draw_books(market, position, instrument.tick_size, instrument.reference_quantity, part, first_step)
+            books = draw_books(market, position, instrument, part, first_step)
             before = part < day
             if before:
                 books = books.take(books.offset_us >= (SECONDS_PER_DAY - lead_in_seconds) * 1_000_000)
             first_batch = (part - market.first_day).days * market.steps_per_day
             frames.append(write(books, part, first_batch, instrument.tick_size))
         return pl.concat(frames)
-
-    def _horizon_laws(
-        self, target: int, steps: NDArray[np.int64], horizon: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weights (N, A) and variances (N,) of `horizon_law`, which depends only on the day and on the steps left to midnight."""
-        days, within = np.divmod(steps, self._market.steps_per_day)
-        keys = np.stack([days, np.minimum(self._market.steps_per_day - within, horizon)], axis=1)
-        distinct, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        laws = [horizon_law(self._market, target, int(steps[position]), horizon) for position in first]
-        weights = np.array([law[0] for law in laws]).reshape(len(distinct), len(self._positions))
-        return weights[inverse.ravel()], np.array([law[1] for law in laws])[inverse.ravel()]
 
     def _steps(self, decision_times_us: NDArray[np.int64], horizon_seconds: int) -> NDArray[np.int64]:
         market = self._market
@@ -217,8 +205,9 @@ class PlantedMarket:
         outside = (rest != 0) | (steps < 0) | (steps >= total)
         if outside.any() or horizon_seconds % market.cadence_seconds:
             raise SourceError(
-                f"planted market: {int(outside.sum())} of {steps.size} decisions lie off the {market.cadence_seconds} s grid of "
-                f"{market.first_day} to {market.last_day}, horizon {horizon_seconds} s -> ask for grid instants and whole steps"
+                f"planted market: {int(outside.sum())} of {steps.size} decisions lie off the "
+                f"{market.cadence_seconds} s grid of {market.first_day} to {market.last_day}, horizon {horizon_seconds} s"
+                " -> ask for grid instants and whole steps"
             )
         return steps
 

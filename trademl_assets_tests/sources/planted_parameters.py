@@ -1,4 +1,4 @@
-"""Parameters of the demo's planted market and of a small one, with a span and strength to choose, for tests of any room."""
+"""Parameters of the demo's planted market and of a small one, span and strength to choose, for tests of any room."""
 
 import json
 from datetime import date, timedelta
@@ -9,7 +9,7 @@ from trademl_assets.sources.planted_parameters import PlantedMarketParameters
 
 FIRST_DAY = date(2024, 1, 1)
 DEMO: dict[str, Any] = {
-    "seed": 20240101,
+    "seed": 2,
     "first_day": "2024-01-01",
     "last_day": "2024-02-09",
     "history_days": 90,
