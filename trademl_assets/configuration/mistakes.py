@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from trademl_assets.configuration.contradictions import ContradictionsError
 from trademl_assets.foundation.choice import NestedMistakes
 
 REMEDIES: Mapping[str, str] = {
     "extra_forbidden": "remove the key or correct its spelling",
     "missing": "add the key",
+    "contradiction": "make the two sections agree",
     "missing_variable": "export the variable before starting",
     "missing_secret": "export the variable before starting",
 }
@@ -57,15 +59,23 @@ def explain(error: ValidationError, prefix: tuple[str | int, ...] = ()) -> Itera
         if isinstance(cause, NestedMistakes):
             yield from explain(cause.error, place)
             continue
+        if isinstance(cause, ContradictionsError):
+            for keys, problem in cause.found:
+                yield _mistake((*prefix, *keys), "contradiction", problem, {})
+            continue
         yield _mistake(place, detail["type"], detail["msg"], detail["input"])
 
 
 def _mistake(place: tuple[str | int, ...], kind: str, message: str, found: Any) -> Mistake:
     file = f"{place[0]}.yaml" if place else "configuration"
     key = ".".join(str(part) for part in place[1:])
-    problem = {"extra_forbidden": "unknown key", "missing": "required key is missing"}.get(kind, message.removeprefix("Value error, "))
+    problem = {"extra_forbidden": "unknown key", "missing": "required key is missing"}.get(
+        kind, message.removeprefix("Value error, ")
+    )
     if kind == "missing" and len(place) == 1:
         return Mistake(file, "", "required file is missing", "", "add the file")
+    if kind == "extra_forbidden" and len(place) == 1:
+        return Mistake(file, "", "unknown file", "", "remove the file or correct its name")
     shown = "" if kind in {"missing", "extra_forbidden"} or isinstance(found, dict) else _short(found)
     return Mistake(file, key, problem, shown, REMEDIES.get(kind, "give a value that fits"))
 

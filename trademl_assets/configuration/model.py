@@ -1,19 +1,69 @@
 """The whole configuration: every package's own parameter models, composed into the shape of a deployment's folder."""
 
-from collections.abc import Iterator
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from trademl_assets.configuration.contradictions import (
+    ContradictionsError,
+    dataset_contradictions,
+    grid_contradictions,
+    planted_contradictions,
+    regime_contradictions,
+)
 from trademl_assets.configuration.platform import PlatformParameters, TrackingParameters
 from trademl_assets.datasets.parameters import DatasetParameters
-from trademl_assets.evaluation.judge import EvaluationParameters
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.grid.alignment import GridParameters
 from trademl_assets.long_term.regimes import RegimeParameters
-from trademl_assets.models.registry import ModelChoice
 from trademl_assets.order_book.compression import CompressionParameters
 from trademl_assets.order_book.quality import QualityParameters
 from trademl_assets.sources.market import MarketParameters
-from trademl_assets.training.parameters import TrainingParameters
-from trademl_assets.tuning.study import StudyParameters
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,60}$")]
+
+
+class OrderBookParameters(Parameters):
+    """What of a book is kept (`compression`) and what is refused (`quality`)."""
+
+    compression: CompressionParameters
+    quality: QualityParameters
+
+
+class Configuration(Parameters):
+    """A deployment; each field is one file of its folder.
+
+    Attributes:
+        platform: Where artifacts lie, who owns the assets.
+        market: Instruments, days and sources.
+        order_book: Compression and quality limits.
+        grid: The uniform grid.
+        long_term: Market regimes.
+        datasets: Datasets by experiment.
+        models: Models by name.
+        training: How models are trained.
+        tuning: How hyper-parameters are searched.
+        evaluation: How models are calibrated and judged.
+        tracking: Where runs are traced.
+    """
+
+    platform: PlatformParameters
+    market: MarketParameters
+    order_book: OrderBookParameters
+    grid: GridParameters
+    long_term: RegimeParameters
+    datasets: Annotated[dict[Name, DatasetParameters], Field(min_length=1)]
+    tracking: TrackingParameters
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        found = [
+            *grid_contradictions(self.market, self.grid),
+            *planted_contradictions(self.market, self.grid, self.order_book.compression),
+            *regime_contradictions(self.market, self.long_term),
+        ]
+        for experiment, dataset in self.datasets.items():
+            found += dataset_contradictions(experiment, dataset, self.market, self.grid)
+        if found:
+            raise ContradictionsError(found)
+        return self

@@ -34,7 +34,9 @@ def _mapping_without_repeats(loader: yaml.SafeLoader, node: yaml.MappingNode) ->
 
 
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_repeats)
-_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def load_configuration(folder: Path, environment: Mapping[str, str]) -> Configuration:
@@ -74,7 +76,9 @@ def configuration_from_environment() -> Configuration:
     """
     folder = os.environ.get(FOLDER_VARIABLE, "")
     if not folder:
-        raise ConfigError(f"environment variable {FOLDER_VARIABLE} is not set -> export it as the folder of a deployment, for example configs/demo")
+        raise ConfigError(
+            f"environment variable {FOLDER_VARIABLE} is not set -> export it as the folder of a deployment, for example configs/demo"
+        )
     return load_configuration(Path(folder), os.environ)
 
 

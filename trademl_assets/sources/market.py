@@ -9,6 +9,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 from trademl_assets.foundation.choice import validate_parameters
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.sources import binance, files, simulator  # noqa: F401 -- importing registers the kinds
 from trademl_assets.sources.contract import SOURCES, InstrumentParameters
 
 
