@@ -1,0 +1,65 @@
+"""The platform as Dagster sees it: everything of one configuration, and the deployment that TRADEML_CONFIG names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from trademl_assets.configuration.model import Configuration
+from trademl_assets.configuration.reading import configuration_from_environment
+from trademl_assets.orchestration.assets.datasets import build_dataset_assets
+from trademl_assets.orchestration.assets.grid import build_grid_assets
+from trademl_assets.orchestration.assets.long_term import build_long_term_assets
+from trademl_assets.orchestration.assets.order_book import build_order_book_assets
+from trademl_assets.orchestration.assets.sources import build_source_assets
+from trademl_assets.orchestration.checks import build_checks
+from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.jobs import build_jobs
+from trademl_assets.orchestration.resources.partitions_io import PartitionTables
+from trademl_assets.orchestration.resources.sources import MarketSources
+from trademl_assets.orchestration.resources.tracking import StageTracking
+from trademl_assets.orchestration.schedules import build_schedules
+from trademl_assets.orchestration.sensors import build_sensors
+from trademl_assets.storage.commit import ArtifactStore
+
+
+def build_definitions(configuration: Configuration, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Make all definitions of a deployment.
+
+    Args:
+        configuration: The validated configuration.
+        overrides: Resources that take the place of those made here, by key: `store`, `sources`, `mlflow`, `partition_tables`.
+    """
+    deployment = Deployment.of(configuration)
+    stages = (
+        build_source_assets,
+        build_order_book_assets,
+        build_grid_assets,
+        build_long_term_assets,
+        build_dataset_assets,
+    )
+    assets = [asset for build in stages for asset in build(deployment)]
+    jobs = build_jobs(frozenset(asset.key.to_user_string() for asset in assets))
+    store = ArtifactStore.at(Path(configuration.platform.storage_root))
+    resources: dict[str, Any] = {
+        "store": store,
+        "sources": MarketSources(configuration.market),
+        "mlflow": StageTracking(configuration.tracking),
+        "partition_tables": PartitionTables(store),
+    }
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=build_checks(deployment),
+        jobs=jobs,
+        schedules=build_schedules(jobs),
+        sensors=build_sensors(jobs),
+        resources={**resources, **(overrides or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Definitions of the deployment that TRADEML_CONFIG names, made when Dagster asks for them."""
+    return build_definitions(configuration_from_environment())

@@ -1,0 +1,154 @@
+"""The body that all assets share: for each partition of a run, in order, commit what one domain function makes and record it.
+
+A run over a range is one Dagster run, one tracked run and one process; every partition is committed and recorded on its own.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.orchestration.catalog import Entry
+from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.metadata import Facts, materialization, recorded
+from trademl_assets.orchestration.progress import with_progress
+from trademl_assets.orchestration.resources.tracking import StageTracking, TrackedRun
+from trademl_assets.storage.commit import ArtifactStore, Manifest, PartitionWriter
+
+STORE = "store"
+TRACKING = "mlflow"
+
+
+@dataclass(frozen=True)
+class Work:
+    """One partition under way.
+
+    Attributes:
+        key: Key of the partition.
+        store: Where upstream partitions are read.
+        writer: Where the partition is written.
+        run: The tracked run of the batch.
+        context: Dagster's context of the step.
+        last: Whether it is the last partition of the batch; batches draw their plot for that one.
+    """
+
+    key: str
+    store: ArtifactStore
+    writer: PartitionWriter
+    run: TrackedRun
+    context: dg.AssetExecutionContext
+    last: bool
+
+    def resource(self, name: str) -> Any:
+        """Return one of the step's resources."""
+        return getattr(self.context.resources, name)
+
+
+Make = Callable[[Work], Facts]
+
+
+def partitioned_asset(
+    deployment: Deployment,
+    entry: Entry,
+    make: Make,
+    *,
+    deps: Sequence[dg.AssetDep] = (),
+    resources: frozenset[str] = frozenset(),
+    pool: str | None = None,
+) -> dg.AssetsDefinition:
+    """Make the asset whose partitions `make` writes one by one.
+
+    Args:
+        deployment: The deployment.
+        entry: The asset.
+        make: Writes one partition and says what is known about it.
+        deps: Upstream assets with their mappings.
+        resources: Resources that `make` asks for beside the store and the tracking.
+        pool: Pool whose slots limit how many such steps run at once.
+    """
+
+    @dg.asset(
+        **asset_arguments(deployment, entry), deps=deps, required_resource_keys={STORE, TRACKING, *resources}, pool=pool
+    )
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        yield from commit_partitions(context, deployment, entry, make)
+
+    return body
+
+
+def asset_arguments(deployment: Deployment, entry: Entry) -> dict[str, Any]:
+    """Return what all assets state alike: key, group, partitions, versions, owner, kinds, description, one run for a range."""
+    return {
+        "name": entry.name,
+        "group_name": entry.group,
+        "partitions_def": deployment.space(entry.space),
+        "code_version": entry.code_version,
+        "owners": [deployment.configuration.platform.owner],
+        "kinds": set(entry.kinds),
+        "description": entry.description,
+        "backfill_policy": dg.BackfillPolicy.multi_run(deployment.configuration.platform.partitions_per_run),
+    }
+
+
+def commit_partitions(
+    context: dg.AssetExecutionContext, deployment: Deployment, entry: Entry, make: Make
+) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult[None]]:
+    """Make, commit and record every partition of a run, in sorted order.
+
+    Args:
+        context: Dagster's context; its resources hold the store and the tracking.
+        deployment: The deployment.
+        entry: The asset.
+        make: Writes one partition and says what is known about it.
+
+    Yields:
+        One event a partition as soon as it is committed, and the result that ends the body.
+
+    Raises:
+        TradeMLError: From the domain; partitions committed before stay, the present one keeps its old version.
+    """
+    store: ArtifactStore = getattr(context.resources, STORE)
+    tracking: StageTracking = getattr(context.resources, TRACKING)
+    keys = _keys(context, entry)
+    tags = deployment.names.tags(entry, keys)
+    with tracking.stage_run(entry, deployment.names.run_name(entry, keys), tags, context.run_id) as run:
+        done: list[Manifest] = []
+        series: list[Mapping[str, float]] = []
+        try:
+            for key in with_progress(entry.name, keys):
+                provenance = deployment.lineage.provenance(store, entry.name, str(key), context.run_id)
+                with store.write(
+                    entry.name, str(key), schema_version=entry.schema_version, provenance=provenance
+                ) as writer:
+                    facts = make(Work(str(key), store, writer, run, context, last=key == keys[-1]))
+                manifest = store.require(entry.name, key)
+                done.append(manifest)
+                series.append({"rows": manifest.rows, **facts.numbers})
+                yield materialization(manifest, key, facts, str(store.layout.partition_folder(entry.name, key)))
+        finally:
+            run.log_series(series)
+            run.log_partitions(done)
+        run.log_sources(_upstream_runs(store, done))
+    yield recorded(entry.name)
+
+
+def _keys(context: dg.AssetExecutionContext, entry: Entry) -> list[str]:
+    keys = sorted(context.partition_keys)
+    if not keys:
+        ends = [context.run.tags.get(f"dagster/asset_partition_range_{end}", "nothing") for end in ("start", "end")]
+        raise ConfigError(
+            f"{entry.name}: no partition lies between {ends[0]} and {ends[1]} -> give the ends in the order of the configuration"
+        )
+    return keys
+
+
+def _upstream_runs(store: ArtifactStore, manifests: Sequence[Manifest]) -> dict[str, set[str]]:
+    runs: dict[str, set[str]] = {}
+    for place in sorted({place for manifest in manifests for place in manifest.upstream}):
+        asset, key = place.split("/", 1)
+        upstream = store.manifest(asset, key)
+        if upstream is not None and upstream.run_id:
+            runs.setdefault(asset, set()).add(upstream.run_id)
+    return runs

@@ -1,0 +1,159 @@
+"""Asset checks: blocking ones on tables and arrays from a factory, properties worth having beside them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandera.polars as pa
+from numpy.typing import NDArray
+from pandera.errors import SchemaError, SchemaErrors
+
+from trademl_assets.datasets.leakage import audit
+from trademl_assets.foundation.errors import TradeMLError
+from trademl_assets.orchestration.batch import STORE, TRACKING
+from trademl_assets.orchestration.catalog import (
+    ALIGNED_GRID,
+    BOOK_SNAPSHOTS,
+    DAILY_AGGREGATES,
+    DATASET,
+    MARKET_REGIME,
+    RAW_DEPTH,
+    Entry,
+)
+from trademl_assets.orchestration.contracts import index_contract, regime_contract
+from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.sources.contracts import aggregate_contract, snapshot_contract, tall_contract, violations
+from trademl_assets.storage.commit import ArtifactStore
+
+_FAILURES_SHOWN = 10
+
+Look = Callable[[ArtifactStore, str], str]
+"""Looks at one partition; returns what is wrong, empty where nothing is."""
+
+
+def build_checks(deployment: Deployment) -> list[dg.AssetChecksDefinition]:
+    """Make all checks of a deployment."""
+    slots = deployment.configuration.order_book.compression.slots
+    tables: Sequence[tuple[Entry, str, pa.DataFrameSchema]] = (
+        (RAW_DEPTH, "data", tall_contract()),
+        (BOOK_SNAPSHOTS, "data", snapshot_contract(slots)),
+        (DAILY_AGGREGATES, "data", aggregate_contract()),
+        (MARKET_REGIME, "data", regime_contract()),
+        (DATASET, "index", index_contract()),
+    )
+    schemas = [
+        partition_check(deployment, entry, "schema", table_look(entry.name, name, contract))
+        for entry, name, contract in tables
+    ]
+    grid = partition_check(deployment, ALIGNED_GRID, "arrays", grid_look(deployment))
+    return [*schemas, grid, partition_check(deployment, DATASET, "no_leakage", leakage_look)]
+
+
+def partition_check(
+    deployment: Deployment,
+    entry: Entry,
+    what: str,
+    look: Look,
+    *,
+    blocking: bool = True,
+    severity: dg.AssetCheckSeverity | None = None,
+) -> dg.AssetChecksDefinition:
+    """Make the check `<asset>_<what>` that looks at every partition of a run, or at all that exist where a run names none.
+
+    Args:
+        deployment: The deployment.
+        entry: The asset.
+        what: Property that is checked.
+        look: Looks at one partition.
+        blocking: Whether a failure keeps downstream assets of the run from being made.
+        severity: Severity of a failure, ERROR where None.
+    """
+
+    @dg.asset_check(
+        asset=entry.name,
+        name=f"{entry.name}_{what}",
+        blocking=blocking,
+        partitions_def=deployment.space(entry.space),
+        required_resource_keys={STORE, TRACKING},
+        description=f"{what} of every partition that the run made",
+    )
+    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        store: ArtifactStore = getattr(context.resources, STORE)
+        keys = _keys(context, store, entry)
+        failures = {key: problem for key in keys if (problem := _problem(look, store, key))}
+        if failures and blocking:
+            getattr(context.resources, TRACKING).fail(context.run.run_id)
+        return dg.AssetCheckResult(
+            passed=not failures,
+            severity=severity or dg.AssetCheckSeverity.ERROR,
+            metadata=_describe(failures, len(keys)),
+        )
+
+    return check
+
+
+def table_look(asset: str, name: str, contract: pa.DataFrameSchema) -> Look:
+    """Make the look that validates one table of a partition against its contract."""
+
+    def look(store: ArtifactStore, key: str) -> str:
+        try:
+            contract.validate(store.read_table(asset, key, name), lazy=True)
+        except (SchemaErrors, SchemaError) as error:
+            return violations(error)
+        return ""
+
+    return look
+
+
+def grid_look(deployment: Deployment) -> Look:
+    """Make the look at a grid day: as many steps as the cadence asks for, finite streams, mids exactly where they were seen."""
+    steps = deployment.configuration.grid.steps_per_day
+    instruments = len(deployment.configuration.market.instruments)
+
+    def look(store: ArtifactStore, key: str) -> str:
+        arrays = store.open_arrays(ALIGNED_GRID.name, key)
+        if arrays["mid"].shape != (steps, instruments):
+            return f"mid has shape {arrays['mid'].shape}, expected {(steps, instruments)}"
+        return "; ".join(_grid_problems(arrays))
+
+    return look
+
+
+def leakage_look(store: ArtifactStore, experiment: str) -> str:
+    """Look for leaks in a dataset: label spans, embargo, fits, streams."""
+    return "; ".join(f"{finding.rule}: {finding.detail}" for finding in audit(store, experiment).violations)
+
+
+def _grid_problems(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    problems = [
+        f"{name} has values that are not finite"
+        for name in ("book", "price", "mask")
+        if not np.isfinite(arrays[name]).all()
+    ]
+    if (np.isnan(arrays["mid"]) != (arrays["state"] == 2)).any():  # noqa: PLR2004 -- the grid's code of a missing step
+        problems.append("mid is not missing exactly where the state says so")
+    return problems
+
+
+def _keys(context: dg.AssetCheckExecutionContext, store: ArtifactStore, entry: Entry) -> list[str]:
+    step = context.op_execution_context
+    if step.has_partition_key or step.has_partition_key_range:
+        return sorted(str(key) for key in step.partition_keys)
+    return list(store.partitions(entry.name))
+
+
+def _problem(look: Look, store: ArtifactStore, key: str) -> str:
+    try:
+        return look(store, key)
+    except TradeMLError as error:
+        return str(error)
+
+
+def _describe(failures: Mapping[str, str], looked_at: int) -> dict[str, Any]:
+    shown = dict(list(failures.items())[:_FAILURES_SHOWN])
+    return {
+        "partitions": looked_at,
+        "failing": len(failures),
+        **{f"problem {key}": text for key, text in shown.items()},
+    }

@@ -1,0 +1,173 @@
+"""Which partitions and which part of the configuration a partition is made from: one answer for asset bodies and for planning.
+
+A body writes this provenance into its manifest; the plan compares a manifest with it. So what is recorded and what is compared cannot drift.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from trademl_assets.configuration.model import Configuration
+from trademl_assets.foundation.calendar import days_between
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.foundation.parameters import combine_fingerprints
+from trademl_assets.orchestration.catalog import ENTRIES
+from trademl_assets.orchestration.partitions import day_of, join_key, split_key
+from trademl_assets.storage.commit import ArtifactStore, Provenance
+
+
+@dataclass(frozen=True, order=True)
+class Artifact:
+    """One partition of one asset."""
+
+    asset: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.asset}/{self.key}"
+
+
+class Lineage:
+    """Provenance of every partition under one configuration."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._market = configuration.market
+        self._instruments = self._market.instruments_by_name()
+        self._all_instruments = combine_fingerprints(*(each.fingerprint() for each in self._market.instruments))
+        self._upstream: Mapping[str, Callable[[str], tuple[Artifact, ...]]] = {
+            "raw_depth": lambda _: (),
+            "book_snapshots": self._before_snapshots,
+            "aligned_grid": self._before_grid,
+            "daily_aggregates": self._before_aggregates,
+            "market_regime": self._before_regime,
+            "dataset": self._before_dataset,
+            "hyperparameter_study": lambda key: (Artifact("dataset", split_key(key)[0]),),
+            "trained_model": self._before_model,
+            "calibrated_model": lambda key: (Artifact("dataset", split_key(key)[0]), Artifact("trained_model", key)),
+            "model_evaluation": self._before_evaluation,
+            "leaderboard": self._before_leaderboard,
+        }
+
+    def upstream(self, asset: str, key: str) -> tuple[Artifact, ...]:
+        """Return the partitions that a partition is made from."""
+        return self._upstream[asset](str(key))
+
+    def fingerprint(self, asset: str, key: str) -> str:
+        """Return the fingerprint of the part of the configuration that a partition is made with."""
+        configuration = self._configuration
+        match asset:
+            case "raw_depth":
+                return self._source("depth_source", split_key(key)[1])
+            case "book_snapshots":
+                role = "depth_source" if self.is_tall(key) else "snapshot_source"
+                return combine_fingerprints(
+                    self._source(role, split_key(key)[1]), configuration.order_book.fingerprint()
+                )
+            case "aligned_grid":
+                return combine_fingerprints(configuration.grid.fingerprint(), self._all_instruments)
+            case "daily_aggregates":
+                return self._all_instruments if self.has_books(key) else self._source("aggregate_source")
+            case "market_regime":
+                return configuration.long_term.fingerprint()
+            case "dataset":
+                return combine_fingerprints(
+                    configuration.datasets[key].fingerprint(), configuration.grid.fingerprint(), self._all_instruments
+                )
+            case "hyperparameter_study" | "trained_model":
+                return self._model(key)
+            case "calibrated_model":
+                return configuration.evaluation.fingerprint()
+            case "model_evaluation":
+                optimum = self._source("optimum_source") if self._market.optimum_source else ""
+                return combine_fingerprints(configuration.evaluation.fingerprint(), optimum)
+            case "leaderboard":
+                return configuration.evaluation.fingerprint()
+        raise ConfigError(f"no asset is called {asset!r} -> one of {', '.join(ENTRIES)}")
+
+    def provenance(self, store: ArtifactStore, asset: str, key: str, run_id: str) -> Provenance:
+        """Return the provenance of a partition that is about to be made.
+
+        Raises:
+            MissingPartitionError: An upstream partition does not exist.
+        """
+        upstream = {str(each): store.require(each.asset, each.key).content_hash for each in self.upstream(asset, key)}
+        return Provenance(
+            code_version=ENTRIES[asset].code_version,
+            config_fingerprint=self.fingerprint(asset, key),
+            upstream=upstream,
+            run_id=run_id,
+        )
+
+    def is_tall(self, key: str) -> bool:
+        """Tell whether a day (or day and instrument) is read as tall rows rather than imported as snapshots."""
+        return day_of(key) >= self._market.tall_rows_from
+
+    def has_books(self, key: str) -> bool:
+        """Tell whether a day has books, or exists as aggregates only."""
+        return day_of(key) >= self._market.first_day
+
+    def context_days(self, experiment: str) -> tuple[date, ...]:
+        """Return the days before and within a dataset whose daily vectors it may read, the last day left out."""
+        dataset = self._configuration.datasets[experiment]
+        long_term = dataset.streams.long_term
+        before = 1 if long_term is None else long_term.lookback_days
+        first = max(self._market.history_first_day, dataset.first_day - timedelta(days=before))
+        return days_between(first, dataset.last_day - timedelta(days=1))
+
+    def _source(self, role: str, instrument: str | None = None) -> str:
+        name = getattr(self._market, role)
+        if name is None:
+            raise ConfigError(
+                f"market.yaml: {role} is null -> name one of the configured sources {sorted(self._market.sources)}"
+            )
+        who = self._all_instruments if instrument is None else self._instruments[instrument].fingerprint()
+        return combine_fingerprints(
+            self._market.sources[name].fingerprint(), who, str(self._configuration.grid.max_gap_seconds)
+        )
+
+    def _model(self, key: str) -> str:
+        configuration = self._configuration
+        sections = (configuration.models[split_key(key)[1]], configuration.training, configuration.tuning)
+        return combine_fingerprints(*(section.fingerprint() for section in sections))
+
+    def _before_snapshots(self, key: str) -> tuple[Artifact, ...]:
+        return (Artifact("raw_depth", key),) if self.is_tall(key) else ()
+
+    def _before_grid(self, day: str) -> tuple[Artifact, ...]:
+        return tuple(Artifact("book_snapshots", join_key(day, name)) for name in self._instruments)
+
+    def _before_aggregates(self, day: str) -> tuple[Artifact, ...]:
+        return (Artifact("aligned_grid", day),) if self.has_books(day) else ()
+
+    def _before_regime(self, day: str) -> tuple[Artifact, ...]:
+        last = date.fromisoformat(day)
+        first = max(
+            self._market.history_first_day, last - timedelta(days=self._configuration.long_term.window_days - 1)
+        )
+        return tuple(Artifact("daily_aggregates", each.isoformat()) for each in days_between(first, last))
+
+    def _before_dataset(self, experiment: str) -> tuple[Artifact, ...]:
+        dataset = self._configuration.datasets[experiment]
+        grid = [Artifact("aligned_grid", day.isoformat()) for day in days_between(dataset.first_day, dataset.last_day)]
+        clock, long_term = dataset.streams.clock, dataset.streams.long_term
+        reads_aggregates = long_term is not None or (clock is not None and "volume_percentile" in clock.columns)
+        assets = ("daily_aggregates", "market_regime") if reads_aggregates else ("market_regime",)
+        context = [Artifact(asset, day.isoformat()) for asset in assets for day in self.context_days(experiment)]
+        return tuple(grid + context)
+
+    def _before_model(self, key: str) -> tuple[Artifact, ...]:
+        dataset = Artifact("dataset", split_key(key)[0])
+        return (dataset, Artifact("hyperparameter_study", key)) if self._configuration.tuning.enabled else (dataset,)
+
+    def _before_evaluation(self, key: str) -> tuple[Artifact, ...]:
+        return (
+            Artifact("dataset", split_key(key)[0]),
+            Artifact("trained_model", key),
+            Artifact("calibrated_model", key),
+        )
+
+    def _before_leaderboard(self, experiment: str) -> tuple[Artifact, ...]:
+        return tuple(
+            Artifact("model_evaluation", join_key(experiment, model)) for model in sorted(self._configuration.models)
+        )

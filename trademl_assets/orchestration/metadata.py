@@ -1,0 +1,119 @@
+"""From a committed partition to the event that Dagster shows: row counts, schema, one plot, numbers, and our content hash as data version."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    get_input_data_version_tag,
+)
+from dagster._core.definitions.partitions.utils.multi import get_tags_from_multi_partition_key
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+
+from trademl_assets.storage.commit import Manifest
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an asset's body knows about a partition beside its content.
+
+    Attributes:
+        numbers: Numbers worth watching; each becomes a time series in the UI and a metric of the tracked run.
+        texts: Short texts, for example a verdict.
+        links: Files or pages by name.
+        plot: One PNG shown inline, empty for none.
+        schema: Columns of the partition's table, empty where it is no table.
+        lineage: Columns of upstream tables by column, where it is known.
+    """
+
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    plot: bytes = b""
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+
+
+def materialization(manifest: Manifest, key: str, facts: Facts, folder: str) -> dg.AssetMaterialization:
+    """Make the event of one committed partition.
+
+    Args:
+        manifest: Manifest of the partition.
+        key: Key of the partition as Dagster hands it out.
+        facts: What the body knows about it.
+        folder: Folder where it lies.
+    """
+    metadata: dict[str, Any] = {
+        "dagster/row_count": manifest.rows,
+        "content_hash": manifest.content_hash,
+        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "path": dg.MetadataValue.path(folder),
+        **{name: float(value) for name, value in facts.numbers.items()},
+        **facts.texts,
+        **{name: dg.MetadataValue.url(link) for name, link in facts.links.items()},
+    }
+    if facts.schema:
+        metadata["dagster/column_schema"] = column_schema(facts.schema)
+    if facts.lineage:
+        metadata["dagster/column_lineage"] = column_lineage(facts.lineage)
+    if facts.plot:
+        metadata["plot"] = inline_png(facts.plot)
+    tags = _version_tags(manifest)
+    if isinstance(key, dg.MultiPartitionKey):
+        tags.update(get_tags_from_multi_partition_key(key))
+    return dg.AssetMaterialization(asset_key=manifest.asset, partition=key, metadata=metadata, tags=tags)
+
+
+def recorded(asset: str) -> dg.MaterializeResult[None]:
+    """Make the result that ends a body whose partitions were recorded one by one.
+
+    Dagster writes one event for every partition of a range at the end of the step, all with the same data version. Ours are written as each
+    partition is committed, with its own version, so a killed range keeps what it had finished. The marker, which Dagster uses for bodies that
+    log their own events, keeps it from writing a second set; downstream steps and checks go on as usual.
+    """
+    return dg.MaterializeResult(asset_key=asset, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
+def inline_png(png: bytes) -> dg.MarkdownMetadataValue:
+    """Make an image that the UI shows without fetching anything."""
+    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def column_schema(schema: Mapping[str, Any]) -> dg.TableSchema:
+    """Make the table schema that the UI shows from column names and polars types."""
+    return dg.TableSchema(columns=[dg.TableColumn(name=name, type=str(kind)) for name, kind in schema.items()])
+
+
+def column_lineage(lineage: Mapping[str, tuple[tuple[str, str], ...]]) -> dg.TableColumnLineage:
+    """Make the column lineage that the UI shows from (asset, column) pairs by column."""
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=dg.AssetKey(asset), column_name=name) for asset, name in sources]
+            for column, sources in lineage.items()
+        }
+    )
+
+
+def table_facts(frame: pl.DataFrame, *, numbers: Mapping[str, float], plot: bytes = b"") -> Facts:
+    """Make the facts of a table."""
+    return Facts(numbers=numbers, plot=plot, schema=frame.schema)
+
+
+def _version_tags(manifest: Manifest) -> dict[str, str]:
+    tags = {
+        CODE_VERSION_TAG: manifest.code_version,
+        DATA_VERSION_TAG: manifest.content_hash,
+        DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
+    }
+    assets = [key.split("/", 1)[0] for key in manifest.upstream]
+    for place, content_hash in manifest.upstream.items():
+        asset = place.split("/", 1)[0]
+        if assets.count(asset) == 1:
+            tags[get_input_data_version_tag(dg.AssetKey(asset))] = content_hash
+    return tags

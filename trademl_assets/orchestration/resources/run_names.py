@@ -1,0 +1,65 @@
+"""Names and tags of tracked runs: one name a batch, by its partition or its range."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from trademl_assets.configuration.model import Configuration
+from trademl_assets.orchestration.catalog import Entry
+from trademl_assets.orchestration.partitions import split_key
+
+_DAYS = frozenset({"books", "days", "history"})
+
+
+class RunNames:
+    """Names and tags under one configuration."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._datasets = configuration.datasets
+
+    def run_name(self, entry: Entry, keys: Sequence[str]) -> str:
+        """Return the name of the run that makes `keys`, for example `data_object_BTCUSDT_2024-01-01`."""
+        return entry.run_name.format_map(self._facts(entry, keys))
+
+    def tags(self, entry: Entry, keys: Sequence[str]) -> dict[str, str]:
+        """Return the tags of the run that makes `keys`."""
+        facts = self._facts(entry, keys)
+        tags = {"stage": entry.stage, "dagster_asset": entry.name, "partitions": str(len(keys))}
+        if entry.space in _DAYS:
+            return tags | {"asset": facts["instrument"], "days": facts["day"]}
+        tags |= {"asset": facts["target"], "prediction_horizon": facts["horizon"], "experiment": facts["experiment"]}
+        return tags | ({"model_key": facts["model"]} if facts["model"] else {})
+
+    def _facts(self, entry: Entry, keys: Sequence[str]) -> Mapping[str, str]:
+        parts = [split_key(key) for key in keys]
+        first = _span([part[0] for part in parts])
+        second = _several(
+            "instruments" if entry.space == "books" else "models", [part[1] for part in parts if len(part) > 1]
+        )
+        facts = dict.fromkeys(("day", "instrument", "target", "horizon", "experiment", "model"), "")
+        facts["version"] = str(entry.schema_version)
+        if entry.space in _DAYS:
+            return facts | {"day": first, "instrument": second or "all"}
+        experiments = sorted({part[0] for part in parts})
+        datasets = [self._datasets[name] for name in experiments]
+        return facts | {
+            "day": _span([dataset.last_day.isoformat() for dataset in datasets]),
+            "target": _several("targets", [dataset.target for dataset in datasets]),
+            "horizon": _several("horizons", [_horizon(dataset.labels.horizon_seconds) for dataset in datasets]),
+            "experiment": ",".join(experiments),
+            "model": second,
+        }
+
+
+def _span(days: Sequence[str]) -> str:
+    first, last = min(days), max(days)
+    return first if first == last else f"{first}_to_{last}"
+
+
+def _several(what: str, values: Sequence[str]) -> str:
+    different = sorted(set(values))
+    return f"{len(different)}_{what}" if len(different) > 1 else "".join(different)
+
+
+def _horizon(seconds: int) -> str:
+    minute = timedelta(minutes=1).seconds
+    return f"{seconds // minute}min" if seconds % minute == 0 else f"{seconds}s"
