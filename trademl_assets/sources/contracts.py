@@ -4,6 +4,7 @@ Structure only where rows are still as the venue said them (tall rows): what is 
 rules to judge.
 """
 
+import textwrap
 from collections.abc import Mapping
 
 import pandera.polars as pa
@@ -12,6 +13,8 @@ from pandera.errors import SchemaError, SchemaErrors
 
 from trademl_assets.foundation.errors import DataQualityError
 from trademl_assets.sources.contract import AGGREGATE_SCHEMA, SNAPSHOT_ARRAYS, TALL_SCHEMA, snapshot_schema
+
+CASE_WIDTH = 80  # characters of a failing case that a message shows
 
 
 def tall_contract() -> pa.DataFrameSchema:
@@ -81,9 +84,13 @@ def violations(error: SchemaErrors | SchemaError) -> str:
         pl.len().alias("count"), pl.col("failure_case").first().alias("first")
     )
     return "; ".join(
-        f"{case['column'] or 'table'}: {case['check']} ({case['count']} cases, first {case['first']})"
+        f"{case['column'] or 'table'}: {case['check']} ({case['count']} cases, first {_brief(case['first'])})"
         for case in cases.to_dicts()
     )
+
+
+def _brief(case: object) -> str:
+    return textwrap.shorten(str(case), width=CASE_WIDTH)
 
 
 def _columns(

@@ -98,6 +98,13 @@ def test_diffs_received_before_the_answer_wait_for_it(tmp_path: Path) -> None:
     assert book_at(tall, 2.0)[0] == [(100.0, 1.0), (99.5, 6.0)]
 
 
+def test_an_answer_with_a_time_counts_from_it_though_older_diffs_follow(tmp_path: Path) -> None:
+    abc = instrument()
+    capture = spot_stream(tmp_path, (0.5, START), (1.5, diff(1.5, 9, 10)), (2.5, diff(2.5, 11, 11)))
+
+    assert seconds_of(source(abc, capture).extract(abc, DAY, 0)) == [1.0, 2.0]
+
+
 def test_an_answer_without_a_time_counts_from_the_last_diff_it_contains(tmp_path: Path) -> None:
     abc = instrument()
     diffs = [diff(0.5, 7, 8), diff(1.5, 9, 10), diff(2.5, 11, 11, bids=[("99.50", "0")]), diff(3.0, 12, 12)]
@@ -212,6 +219,15 @@ def test_futures_numbers_may_jump_where_previous_ids_chain(tmp_path: Path) -> No
     tall = source(abc, write_list(tmp_path, START, diffs)).extract(abc, DAY, 0)
 
     assert tall["batch_id"].to_list()[-1] == 45
+
+
+def test_a_futures_chain_may_begin_with_the_very_last_update_of_the_answer(tmp_path: Path) -> None:
+    abc = instrument(market="usdm")
+    diffs = [diff(1, 8, 10, previous=7), diff(2, 11, 12, previous=10)]
+
+    tall = source(abc, write_list(tmp_path, START, diffs)).extract(abc, DAY, 0)
+
+    assert tall["batch_id"].unique(maintain_order=True).to_list() == [10, 12]
 
 
 def test_a_repeated_diff_on_spot_changes_nothing(tmp_path: Path) -> None:
