@@ -1,0 +1,291 @@
+"""The judgement on a calibrated model: a verdict on the test block, with the figures that carry it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from trademl_assets.evaluation.best_possible import BestPossible, judge_against_optimum
+from trademl_assets.evaluation.excess import ExcessCalibrationError, excess_calibration_error
+from trademl_assets.evaluation.skill import Dependence, Skill, interval_of_means, judge_skills, measure_dependence
+from trademl_assets.evaluation.verdict import Verdict, decide
+from trademl_assets.foundation.errors import EvaluationError
+from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.scoring import metrics
+from trademl_assets.scoring.baselines import (
+    BaselineParameters,
+    class_prior,
+    fit_persistence,
+    fit_volatility_prior,
+    last_realised_class,
+)
+from trademl_assets.scoring.calibration import Calibration, CalibrationParameters
+from trademl_assets.scoring.predictions import class_columns, independent_labels
+
+Floats = NDArray[np.float64]
+HELD_OUT = ("validation", "calibration", "test")
+STAGES: tuple[Literal["before", "after"], ...] = ("before", "after")
+
+
+class EvaluationParameters(Parameters):
+    """How models are calibrated and judged.
+
+    A verdict needs `minimum_effective_test` independent test labels and `minimum_blocks` bootstrap blocks; a block
+    lasts the longer of `block_horizons` horizons and `minimum_block` on average. Skill needs the lower end of the
+    interval (`interval_confidence`, two-sided) above 0 and a Diebold-Mariano p below `significance_level`. A planted
+    market whose optimum gains less than `minimum_attainable_nats` has no share of the best possible.
+    """
+
+    calibration: CalibrationParameters
+    baselines: BaselineParameters
+    minimum_effective_test: float = Field(gt=0)
+    minimum_blocks: float = Field(gt=0)
+    block_horizons: float = Field(gt=0)
+    minimum_block: timedelta = Field(ge=timedelta(0))
+    interval_confidence: float = Field(gt=0, lt=1)
+    significance_level: float = Field(gt=0, lt=1)
+    bootstrap_replicates: int = Field(ge=100)
+    excess_replicates: int = Field(ge=100)
+    minimum_attainable_nats: float = Field(gt=0)
+    seed: int = Field(ge=0)
+
+
+@dataclass(frozen=True)
+class PartScores:
+    """Scores of one held-out part.
+
+    Attributes:
+        part: Its name.
+        samples: Decisions.
+        effective_samples: Independent labels: covered span over horizon.
+        first: First decision (ISO 8601, UTC).
+        last: Last label end.
+        before: Metrics before calibration.
+        after: Metrics after it.
+    """
+
+    part: str
+    samples: int
+    effective_samples: float
+    first: str
+    last: str
+    before: dict[str, float]
+    after: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything that was found about one model; all fields are JSON values through `as_dict`.
+
+    Attributes:
+        verdict: "skill", "no skill" or "too little data to calibrate or judge".
+        sentence: The verdict in one line with its figures.
+        class_names: Names of the classes, lowest return first.
+        parts: Scores of every held-out part, test last.
+        skills: Log-loss against the baselines on the test part, volatility prior first.
+        intervals: Metric -> interval on the test part after calibration.
+        excess: "before" and "after" -> excess calibration error on the test part.
+        classes: Class scores on the test part after calibration: precision, recall, f1, support, ece.
+        confusion: (C, C) counts on the test part, rows true.
+        calibration: What was fitted, as `Calibration.as_dict` gives it.
+        dependence: Overlap and block length that the intervals allow for.
+        confidence: Of all intervals, two-sided.
+        best: Comparison with the optimum, None where no optimum is known or there is no signal.
+    """
+
+    verdict: Verdict
+    sentence: str
+    class_names: tuple[str, ...]
+    parts: tuple[PartScores, ...]
+    skills: tuple[Skill, ...]
+    intervals: dict[str, tuple[float, float]]
+    excess: dict[str, ExcessCalibrationError]
+    classes: dict[str, list[float]]
+    confusion: list[list[float]]
+    calibration: dict[str, Any]
+    dependence: Dependence
+    confidence: float
+    best: BestPossible | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+    @property
+    def test(self) -> PartScores:
+        """Scores of the test part."""
+        return self.parts[-1]
+
+
+def judge_model(
+    predictions: pl.DataFrame,
+    index: pl.DataFrame,
+    boundaries_bps: Sequence[float] | Floats,
+    calibration: Calibration,
+    parameters: EvaluationParameters,
+    *,
+    optimum: Mapping[str, Floats] | None = None,
+) -> Judgement:
+    """Judge a model on the test part of its calibrated predictions.
+
+    Args:
+        predictions: Table of `calibrate_predictions`.
+        index: Sample index of the dataset, for the baselines: on_stride, part, t0, t1, label, sigma_bps.
+        boundaries_bps: (C - 1,) class edges.
+        calibration: What was fitted on the calibration part.
+        parameters: Limits and sizes.
+        optimum: For a planted market: `optimum`, `returns_only`, `volatility`, each (N, C) at the test decisions in the
+            order of `decisions(predictions)`.
+
+    Raises:
+        EvaluationError: There is no test part, or shapes do not fit.
+    """
+    rows = decisions(predictions)
+    probabilities = {stage: class_columns(rows, stage) for stage in STAGES}
+    labels = rows["label"].to_numpy().astype(np.int64)
+    spans = (rows["t0"].to_physical().to_numpy(), rows["t1"].to_physical().to_numpy())
+    dependence = measure_dependence(*spans, parameters.block_horizons, parameters.minimum_block)
+    skills = judge_skills(
+        metrics.log_losses(probabilities["after"], labels),
+        _baseline_losses(rows, index, labels, probabilities["after"].shape[1], parameters.baselines),
+        dependence,
+        replicates=parameters.bootstrap_replicates,
+        confidence=parameters.interval_confidence,
+        seed=parameters.seed,
+    )
+    parts = tuple(_score_part(predictions, part, boundaries_bps) for part in HELD_OUT if _has(predictions, part))
+    verdict, sentence = decide(
+        calibration,
+        parts[-1].effective_samples,
+        dependence.blocks,
+        skills[0],
+        minimum_effective_test=parameters.minimum_effective_test,
+        minimum_blocks=parameters.minimum_blocks,
+        significance_level=parameters.significance_level,
+        confidence=parameters.interval_confidence,
+    )
+    best = None
+    if optimum is not None:
+        best = judge_against_optimum(
+            probabilities["after"],
+            labels,
+            spans[0],
+            optimum,
+            minimum_attainable_nats=parameters.minimum_attainable_nats,
+            replicates=parameters.bootstrap_replicates,
+            confidence=parameters.interval_confidence,
+            seed=parameters.seed,
+        )
+    confusion = metrics.confusion_matrix(probabilities["after"], labels)
+    return Judgement(
+        verdict=verdict,
+        sentence=sentence,
+        class_names=metrics.class_names(boundaries_bps),
+        parts=parts,
+        skills=skills,
+        intervals=_metric_intervals(probabilities["after"], labels, dependence, parameters),
+        excess={
+            stage: excess_calibration_error(
+                probabilities[stage],
+                labels,
+                spans,
+                replicates=parameters.excess_replicates,
+                confidence=parameters.interval_confidence,
+                seed=parameters.seed,
+            )
+            for stage in STAGES
+        },
+        classes=_class_scores(probabilities["after"], labels, confusion),
+        confusion=confusion.tolist(),
+        calibration=calibration.as_dict(),
+        dependence=dependence,
+        confidence=parameters.interval_confidence,
+        best=best,
+    )
+
+
+def decisions(predictions: pl.DataFrame) -> pl.DataFrame:
+    """Return the test rows in time order, those that are judged.
+
+    Raises:
+        EvaluationError: There are none.
+    """
+    rows = predictions.filter(pl.col("part") == "test").sort("t0", "sample")
+    if rows.is_empty():
+        raise EvaluationError("no predictions for the test part -> predict the test block, too")
+    return rows
+
+
+def _baseline_losses(
+    rows: pl.DataFrame, index: pl.DataFrame, labels: NDArray[np.int64], classes: int, parameters: BaselineParameters
+) -> dict[str, Floats]:
+    """Log-losses (N,) of the baselines on the judged rows; all fitted on training rows alone."""
+    on_stride = index.filter("on_stride").sort("t0")
+    train = on_stride.filter(pl.col("part") == "train")
+    truth, smoothing = train["label"].to_numpy().astype(np.int64), parameters.pseudo_counts
+    realised = (on_stride["t1"].to_physical().to_numpy(), on_stride["label"].to_numpy())
+    volatility = fit_volatility_prior(
+        train["sigma_bps"].to_numpy(), truth, classes, parameters.volatility_bins, smoothing
+    )
+    persistence = fit_persistence(
+        last_realised_class(train["t0"].to_physical().to_numpy(), *realised), truth, classes, smoothing
+    )
+    last = last_realised_class(rows["t0"].to_physical().to_numpy(), *realised)
+    forecasts = {
+        "volatility prior": volatility.predict(rows["sigma_bps"].to_numpy()),
+        "class prior": np.tile(class_prior(truth, classes, smoothing), (len(labels), 1)),
+        "persistence": persistence.predict(last),
+    }
+    return {name: metrics.log_losses(forecast, labels) for name, forecast in forecasts.items()}
+
+
+def _has(predictions: pl.DataFrame, part: str) -> bool:
+    return bool((predictions["part"] == part).any())
+
+
+def _score_part(predictions: pl.DataFrame, part: str, boundaries_bps: Sequence[float] | Floats) -> PartScores:
+    rows = predictions.filter(pl.col("part") == part).sort("t0", "sample")
+    labels = rows["label"].to_numpy()
+    scores = {
+        stage: metrics.evaluate(class_columns(rows, stage), labels, boundaries_bps=boundaries_bps) for stage in STAGES
+    }
+    return PartScores(
+        part=part,
+        samples=rows.height,
+        effective_samples=independent_labels(rows),
+        first=rows["t0"][0].isoformat(),
+        last=rows["t1"].to_list()[-1].isoformat(),
+        before=scores["before"],
+        after=scores["after"],
+    )
+
+
+def _metric_intervals(
+    probabilities: Floats, labels: NDArray[np.int64], dependence: Dependence, parameters: EvaluationParameters
+) -> dict[str, tuple[float, float]]:
+    columns = {
+        "log_loss": metrics.log_losses(probabilities, labels),
+        "brier": metrics.brier_scores(probabilities, labels),
+        "accuracy": (probabilities.argmax(axis=1) == labels).astype(np.float64),
+    }
+    return interval_of_means(
+        columns,
+        dependence,
+        replicates=parameters.bootstrap_replicates,
+        confidence=parameters.interval_confidence,
+        seed=parameters.seed,
+    )
+
+
+def _class_scores(probabilities: Floats, labels: NDArray[np.int64], confusion: Floats) -> dict[str, list[float]]:
+    edges = metrics.equal_width_edges()
+    errors = [
+        metrics.reliability_curve(column, (labels == number).astype(np.float64), edges).expected_error()
+        for number, column in enumerate(probabilities.T)
+    ]
+    return {name: values.tolist() for name, values in metrics.class_scores(confusion).items()} | {"ece": errors}
