@@ -4,7 +4,6 @@ Structure only where rows are still as the venue said them (tall rows): what is 
 rules to judge.
 """
 
-import textwrap
 from collections.abc import Mapping
 
 import pandera.polars as pa
@@ -90,7 +89,7 @@ def violations(error: SchemaErrors | SchemaError) -> str:
 
 
 def _brief(case: object) -> str:
-    return textwrap.shorten(str(case), width=CASE_WIDTH)
+    return " ".join(str(case).split())[:CASE_WIDTH]
 
 
 def _columns(
