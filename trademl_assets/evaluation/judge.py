@@ -12,18 +12,13 @@ from pydantic import Field
 
 from trademl_assets.evaluation.best_possible import BestPossible, judge_against_optimum
 from trademl_assets.evaluation.excess import ExcessCalibrationError, excess_calibration_error
+from trademl_assets.evaluation.references import VOLATILITY_REFERENCES, baseline_losses
 from trademl_assets.evaluation.skill import Dependence, Skill, interval_of_means, judge_skills, measure_dependence
 from trademl_assets.evaluation.verdict import Verdict, decide
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.scoring import metrics
-from trademl_assets.scoring.baselines import (
-    BaselineParameters,
-    class_prior,
-    fit_persistence,
-    fit_volatility_prior,
-    last_realised_class,
-)
+from trademl_assets.scoring.baselines import BaselineParameters
 from trademl_assets.scoring.calibration import Calibration, CalibrationParameters
 from trademl_assets.scoring.predictions import class_columns, independent_labels
 
@@ -87,7 +82,7 @@ class Judgement:
         sentence: The verdict in one line with its figures.
         class_names: Names of the classes, lowest return first.
         parts: Scores of every held-out part, test last.
-        skills: Log-loss against the baselines on the test part, volatility prior first.
+        skills: Log-loss against the baselines on the test part, VOLATILITY_REFERENCES first.
         intervals: Metric -> interval on the test part after calibration.
         excess: "before" and "after" -> excess calibration error on the test part.
         classes: Class scores on the test part after calibration: precision, recall, f1, support, ece.
@@ -115,6 +110,11 @@ class Judgement:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return asdict(self)
+
+    @property
+    def reference(self) -> Skill:
+        """Skill against the stronger forecast that knows the volatility alone."""
+        return min(self.skills[: len(VOLATILITY_REFERENCES)], key=lambda skill: skill.difference)
 
     @property
     def test(self) -> PartScores:
@@ -152,7 +152,7 @@ def judge_model(
     dependence = measure_dependence(*spans, parameters.block_horizons, parameters.minimum_block)
     skills = judge_skills(
         metrics.log_losses(probabilities["after"], labels),
-        _baseline_losses(rows, index, labels, probabilities["after"].shape[1], parameters.baselines),
+        baseline_losses(rows, index, labels, boundaries_bps, parameters.baselines),
         dependence,
         replicates=parameters.bootstrap_replicates,
         confidence=parameters.interval_confidence,
@@ -163,7 +163,7 @@ def judge_model(
         calibration,
         parts[-1].effective_samples,
         dependence.blocks,
-        skills[0],
+        skills[: len(VOLATILITY_REFERENCES)],
         minimum_effective_test=parameters.minimum_effective_test,
         minimum_blocks=parameters.minimum_blocks,
         significance_level=parameters.significance_level,
@@ -219,29 +219,6 @@ def decisions(predictions: pl.DataFrame) -> pl.DataFrame:
     if rows.is_empty():
         raise EvaluationError("no predictions for the test part -> predict the test block, too")
     return rows
-
-
-def _baseline_losses(
-    rows: pl.DataFrame, index: pl.DataFrame, labels: NDArray[np.int64], classes: int, parameters: BaselineParameters
-) -> dict[str, Floats]:
-    """Log-losses (N,) of the baselines on the judged rows; all fitted on training rows alone."""
-    on_stride = index.filter("on_stride").sort("t0")
-    train = on_stride.filter(pl.col("part") == "train")
-    truth, smoothing = train["label"].to_numpy().astype(np.int64), parameters.pseudo_counts
-    realised = (on_stride["t1"].to_physical().to_numpy(), on_stride["label"].to_numpy())
-    volatility = fit_volatility_prior(
-        train["sigma_bps"].to_numpy(), truth, classes, parameters.volatility_bins, smoothing
-    )
-    persistence = fit_persistence(
-        last_realised_class(train["t0"].to_physical().to_numpy(), *realised), truth, classes, smoothing
-    )
-    last = last_realised_class(rows["t0"].to_physical().to_numpy(), *realised)
-    forecasts = {
-        "volatility prior": volatility.predict(rows["sigma_bps"].to_numpy()),
-        "class prior": np.tile(class_prior(truth, classes, smoothing), (len(labels), 1)),
-        "persistence": persistence.predict(last),
-    }
-    return {name: metrics.log_losses(forecast, labels) for name, forecast in forecasts.items()}
 
 
 def _has(predictions: pl.DataFrame, part: str) -> bool:

@@ -1,5 +1,6 @@
 """The rule that turns figures into a verdict and one sentence."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from trademl_assets.evaluation.skill import Skill
@@ -12,7 +13,7 @@ def decide(
     calibration: Calibration,
     effective_test: float,
     blocks: float,
-    skill: Skill,
+    references: Sequence[Skill],
     *,
     minimum_effective_test: float,
     minimum_blocks: float,
@@ -25,7 +26,7 @@ def decide(
         calibration: What was fitted; its mark says that there was too little to fit on.
         effective_test: Independent test labels.
         blocks: Bootstrap blocks that the test part holds.
-        skill: Against the volatility prior.
+        references: Skill against every forecast that knows the volatility alone; all must be beaten.
         minimum_effective_test: Limit of `effective_test`.
         minimum_blocks: Limit of `blocks`.
         significance_level: Limit of the Diebold-Mariano p.
@@ -41,13 +42,14 @@ def decide(
         lacking.append(f"{blocks:.1f} independent test blocks ({minimum_blocks:.0f} needed)")
     if lacking:
         return "too little data to calibrate or judge", "Too little data to calibrate or judge: " + ", ".join(lacking)
+    skill = min(references, key=lambda reference: reference.difference)
     found = (
         f"log-loss {abs(skill.difference):.4f} nats {'below' if skill.difference > 0 else 'above'} the "
         f"{skill.baseline} ({skill.baseline_log_loss:.4f}), {confidence:.0%} interval of the gain "
         f"[{skill.low:.4f}, {skill.high:.4f}], Diebold-Mariano p {_p_text(skill.test.p_value)}, "
         f"{effective_test:.0f} independent test labels"
     )
-    if skill.low > 0 and skill.test.p_value < significance_level:
+    if all(reference.low > 0 and reference.test.p_value < significance_level for reference in references):
         return "skill", f"Skill: {found}"
     return "no skill", f"No skill: {found}"
 

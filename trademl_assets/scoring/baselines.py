@@ -85,6 +85,54 @@ def fit_volatility_prior(
     return VolatilityPrior(edges, smoothed / smoothed.sum(axis=1, keepdims=True), prior)
 
 
+@dataclass(frozen=True)
+class ScaledReturnPrior:
+    """Class probabilities if the return is trailing sigma times a draw from the training rows' scaled returns.
+
+    One distribution is pooled over all volatilities, so it is estimated far better than frequencies bin by bin.
+
+    Attributes:
+        scaled: (M,) sorted training returns over their sigma.
+        boundaries_bps: (C - 1,) class edges.
+        prior: (C,) class prior, used where sigma is unknown and as smoothing.
+        pseudo_counts: Samples of the class prior mixed in.
+    """
+
+    scaled: Floats
+    boundaries_bps: Floats
+    prior: Floats
+    pseudo_counts: float
+
+    def predict(self, sigma: ArrayLike) -> Floats:
+        """(N, C) probabilities for trailing sigma (N,) in bps; the class prior where it is NaN or not positive."""
+        value = np.asarray(sigma, dtype=np.float64)[:, None]
+        known = value > 0
+        edges = self.boundaries_bps / np.where(known, value, 1.0)
+        below = np.searchsorted(self.scaled, edges, side="left").astype(np.float64)
+        ends = np.broadcast_to([0.0, float(len(self.scaled))], (len(value), 2))
+        counts = np.diff(np.concatenate([ends[:, :1], below, ends[:, 1:]], axis=1), axis=1)
+        mixed = (counts + self.pseudo_counts * self.prior) / (len(self.scaled) + self.pseudo_counts)
+        return np.where(known, mixed, self.prior)
+
+
+def fit_scaled_return_prior(
+    sigma: ArrayLike, returns_bps: ArrayLike, prior: Floats, boundaries_bps: ArrayLike, pseudo_counts: float
+) -> ScaledReturnPrior:
+    """Pool the training rows' returns over trailing sigma.
+
+    Args:
+        sigma: (N,) trailing sigma of the training rows in bps over the horizon; rows without it are left out.
+        returns_bps: (N,) their returns over the horizon.
+        prior: (C,) class prior.
+        boundaries_bps: (C - 1,) class edges.
+        pseudo_counts: Samples of the class prior mixed in.
+    """
+    value, returns = np.asarray(sigma, dtype=np.float64), np.asarray(returns_bps, dtype=np.float64)
+    known = value > 0
+    scaled = np.sort(returns[known] / value[known])
+    return ScaledReturnPrior(scaled, np.asarray(boundaries_bps, dtype=np.float64), prior, pseudo_counts)
+
+
 def last_realised_class(t0: ArrayLike, label_t1: ArrayLike, labels: ArrayLike) -> Labels:
     """(N,) class of the last horizon return that was complete at each decision time, `UNKNOWN` where there was none.
 

@@ -1,0 +1,58 @@
+"""The baselines on the judged decisions, each fitted on training rows alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trademl_assets.scoring import metrics
+from trademl_assets.scoring.baselines import (
+    BaselineParameters,
+    class_prior,
+    fit_persistence,
+    fit_scaled_return_prior,
+    fit_volatility_prior,
+    last_realised_class,
+)
+
+Floats = NDArray[np.float64]
+VOLATILITY_REFERENCES = ("volatility prior", "scaled-return prior")
+"""Forecasts that know the volatility alone, by bins and by scaling: skill means to beat both."""
+
+
+def baseline_losses(
+    rows: pl.DataFrame,
+    index: pl.DataFrame,
+    labels: NDArray[np.int64],
+    boundaries_bps: Sequence[float] | Floats,
+    parameters: BaselineParameters,
+) -> dict[str, Floats]:
+    """Log-losses (N,) of every baseline by name, `VOLATILITY_REFERENCES` first.
+
+    Args:
+        rows: The judged decisions: t0, sigma_bps.
+        index: Sample index: on_stride, part, t0, t1, label, return_bps, sigma_bps; only its training rows are fitted on.
+        labels: (N,) classes that came true in `rows`.
+        boundaries_bps: (C - 1,) class edges.
+        parameters: Bins and smoothing.
+    """
+    classes, smoothing = len(boundaries_bps) + 1, parameters.pseudo_counts
+    on_stride = index.filter("on_stride").sort("t0")
+    train = on_stride.filter(pl.col("part") == "train")
+    truth, sigma = train["label"].to_numpy().astype(np.int64), train["sigma_bps"].to_numpy()
+    prior = class_prior(truth, classes, smoothing)
+    realised = (on_stride["t1"].to_physical().to_numpy(), on_stride["label"].to_numpy())
+    binned = fit_volatility_prior(sigma, truth, classes, parameters.volatility_bins, smoothing)
+    scaled = fit_scaled_return_prior(sigma, train["return_bps"].to_numpy(), prior, boundaries_bps, smoothing)
+    last_of_train, last = (
+        last_realised_class(frame["t0"].to_physical().to_numpy(), *realised) for frame in (train, rows)
+    )
+    asked = rows["sigma_bps"].to_numpy()
+    forecasts = {
+        "volatility prior": binned.predict(asked),
+        "scaled-return prior": scaled.predict(asked),
+        "class prior": np.tile(prior, (len(labels), 1)),
+        "persistence": fit_persistence(last_of_train, truth, classes, smoothing).predict(last),
+    }
+    return {name: metrics.log_losses(forecast, labels) for name, forecast in forecasts.items()}
