@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import polars as pl
+
 from trademl_assets.foundation.errors import StorageError
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -45,8 +47,8 @@ def write_durably(
         os.replace(temporary, folder / name)
         failpoint("after_replace")
         _flush(folder)
-    except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = "the disk is full" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
         raise StorageError(
             f"cannot write in {folder}: {reason} -> free space or check the folder, then run again"
         ) from error
