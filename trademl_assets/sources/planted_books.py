@@ -235,53 +235,54 @@ def _log_ratios(persistent: Singles, white: Singles, band_means: Singles, noise:
     return ratio
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _place_levels(best: Integers, placement: _Placement, draws: _LevelDraws) -> tuple[Levels, int]:
     """Place all levels; returns them and the first informative bin that had no room, or -1."""
     count, near, _ = draws.near.shape
-    shape = (count, placement.levels.size, 2)
-    near_ticks = np.empty((count, near, 2), np.int32)
-    levels = Levels(near_ticks, np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.int32))
+    bins = placement.levels.size
+    shape = (count, bins, 2)
+    levels = Levels(
+        np.empty((count, near, 2), np.int32),
+        np.zeros(shape, np.int32),
+        np.zeros(shape, np.int32),
+        np.zeros(shape, np.int32),
+    )
+    bounds = np.empty((bins, 2))
     crowded = -1
     for n in range(count):
         mid = (best[n, 0] + best[n, 1]) / 2
-        half = (best[n, 1] - best[n, 0]) / 2
-        widest = max(0.0, 2 * placement.near_gap * mid - 1)
+        _bound_bins(bounds, placement.edges, mid, (best[n, 1] - best[n, 0]) / 2)
+        widest = max(0.0, 2 * placement.near_gap * mid - 1) / 256
         for side in range(2):
             distance = 0
             for i in range(near):
                 if i > 0:
-                    distance += 1 + int(draws.near[n, i, side] * widest / 256)
-                near_ticks[n, i, side] = distance
-            for b in range(placement.levels.size):
-                low = distance + 1
-                if b > 0:
-                    # A tick of margin on both sides keeps levels off the edges whatever the rounding of prices.
-                    low = max(low, int(np.ceil(placement.edges[b - 1] * mid - half)) + 1)
-                room = int(np.floor(placement.edges[b] * mid - half)) - low
-                distance = _fill_bin(levels, placement, draws, (n, b, side), (low, room), distance)
-                if b < placement.informative_bins and levels.held[n, b, side] == 0:
-                    crowded = b
+                    distance += 1 + int(draws.near[n, i, side] * widest)
+                levels.near[n, i, side] = distance
+            for b in range(bins):
+                low = max(distance + 1, int(bounds[b, 0]))
+                room = int(bounds[b, 1]) - low
+                informative = b < placement.informative_bins
+                if room < 1 or (not informative and draws.empty[n, b, side] < placement.empty_below):
+                    crowded = b if informative else crowded
+                    continue
+                held = min(placement.levels[b], room)
+                gap = room // held
+                spare = room - (gap * (held - 1) + 1)
+                start = low + ((draws.start[n, b, side] * (spare + 1)) >> 16)
+                levels.start[n, b, side] = start
+                levels.gap[n, b, side] = gap
+                levels.held[n, b, side] = held
+                distance = start + gap * (held - 1)
     return levels, crowded
 
 
 @njit(cache=True)
-def _fill_bin(  # noqa: PLR0917 -- a kernel
-    levels: Levels,
-    placement: _Placement,
-    draws: _LevelDraws,
-    at: tuple[int, int, int],
-    span: tuple[int, int],
-    distance: int,
-) -> int:
-    """Fill one bin of one side within `span`, (first tick, ticks); returns the distance of the last level so far."""
-    low, room = span
-    may_be_empty = at[1] >= placement.informative_bins
-    if room < 1 or (may_be_empty and draws.empty[at] < placement.empty_below):
-        return distance
-    held = min(int(placement.levels[at[1]]), room)
-    gap = room // held
-    spare = room - (gap * (held - 1) + 1)
-    start = low + int(draws.start[at]) * (spare + 1) // 65_536
-    levels.start[at], levels.gap[at], levels.held[at] = start, gap, held
-    return start + gap * (held - 1)
+def _bound_bins(bounds: NDArray[np.float64], edges: NDArray[np.float64], mid: float, half_spread: float) -> None:
+    """First tick from the best price that a level of each bin may take, and the first behind the last it may take.
+
+    A tick of margin on both sides keeps levels off the edges whatever the rounding of prices.
+    """
+    for b in range(edges.size):
+        bounds[b, 0] = 0.0 if b == 0 else np.ceil(edges[b - 1] * mid - half_spread) + 1
+        bounds[b, 1] = np.floor(edges[b] * mid - half_spread)

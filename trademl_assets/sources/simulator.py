@@ -205,8 +205,8 @@ class PlantedMarket:
         outside = (rest != 0) | (steps < 0) | (steps >= total)
         if outside.any() or horizon_seconds % market.cadence_seconds:
             raise SourceError(
-                f"planted market: {int(outside.sum())} of {steps.size} decisions lie off the "
-                f"{market.cadence_seconds} s grid of {market.first_day} to {market.last_day}, horizon {horizon_seconds} s"
+                f"planted market: {int(outside.sum())} of {steps.size} decisions lie off the grid of "
+                f"{market.cadence_seconds} s, {market.first_day} to {market.last_day}, horizon {horizon_seconds} s"
                 " -> ask for grid instants and whole steps"
             )
         return steps

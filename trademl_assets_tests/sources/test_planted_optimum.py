@@ -1,0 +1,249 @@
+"""The optimum is exact, calibrated, better than every part of it, and as strong as the market was designed to be."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from scipy.linalg import expm
+from scipy.stats import kstest, norm
+
+from trademl_assets.foundation.calendar import day_start, to_microseconds
+from trademl_assets.sources.planted_dynamics import step_dynamics
+from trademl_assets.sources.planted_market import latent_day
+from trademl_assets.sources.planted_optimum import (
+    class_probabilities,
+    filter_drifts,
+    full_sight,
+    horizon_laws,
+    own_sight,
+    predict_return,
+    predict_without_drift,
+    returns_sight,
+)
+from trademl_assets.sources.simulator import PlantedMarket
+from trademl_assets_tests.sources.planted_parameters import (
+    DEMO,
+    FIRST_DAY,
+    INSTRUMENTS,
+    demo_parameters,
+    small_parameters,
+)
+
+HALF_HOUR = 30
+"""Steps of the small market's horizon."""
+
+
+def _log_mids(parameters):
+    days = (parameters.last_day - parameters.first_day).days + 1
+    return np.concatenate([latent_day(parameters, FIRST_DAY + timedelta(days=d)).log_mid for d in range(days)])
+
+
+def _forecast(parameters, sight, target, steps, horizon):
+    return predict_return(filter_drifts(parameters, sight, steps), horizon_laws(parameters, target, steps, horizon))
+
+
+class JointGaussian:
+    """The market's joint covariance written out over K steps, for conditioning by plain linear algebra.
+
+    Sources of chance are stacked as drifts (K * A), return noises (K * A), persistent and white band noises (K * A * B
+    each); everything seen or asked for is a row of weights on them.
+    """
+
+    def __init__(self, parameters, total_steps):
+        self.parameters, self.steps = parameters, total_steps
+        self.count, self.bands = len(parameters.instruments), len(parameters.books.bands)
+        self.size = total_steps * self.count * (2 + 2 * self.bands)
+        self.days = [
+            latent_day(parameters, FIRST_DAY + timedelta(days=d))
+            for d in range(total_steps // parameters.steps_per_day)
+        ]
+        self.covariance = np.zeros((self.size, self.size))
+        drifts = total_steps * self.count
+        self.covariance[:drifts, :drifts] = self._drift_covariance()
+        noise = parameters.drift.noise_correlation
+        self.covariance[drifts : 2 * drifts, drifts : 2 * drifts] = np.kron(
+            np.eye(total_steps), (1 - noise) * np.eye(self.count) + noise
+        )
+        slots = np.tile([band.slots for band in parameters.books.bands], self.count)
+        variance = parameters.books.slot_noise_sd**2 / slots
+        lags = np.abs(np.subtract.outer(np.arange(total_steps), np.arange(total_steps)))
+        kept = 0.5 ** (lags * parameters.step_minutes / parameters.books.persistent_half_life_minutes)
+        share = parameters.books.persistent_share
+        split = 2 * drifts + drifts * self.bands
+        self.covariance[2 * drifts : split, 2 * drifts : split] = np.kron(kept, np.diag(share * variance))
+        self.covariance[split:, split:] = np.kron(np.eye(total_steps), np.diag((1 - share) * variance))
+
+    def _drift_covariance(self):
+        drift = self.parameters.drift
+        leader, follower = (np.log(2) / h for h in (drift.leader_half_life_minutes, drift.follower_half_life_minutes))
+        generator = -follower * np.eye(self.count)
+        generator[0] = 0
+        generator[0, 0] = -leader
+        generator[1:, 0] = drift.follower_share * follower
+        with_leader = drift.follower_share * follower / (leader + follower)
+        stationary = np.full((self.count, self.count), drift.follower_share * with_leader)
+        stationary[0, :] = stationary[:, 0] = with_leader
+        np.fill_diagonal(stationary, 1.0)
+        blocks = np.zeros((self.steps, self.count, self.steps, self.count))
+        for lag in range(self.steps):
+            block = expm(generator * lag * self.parameters.step_minutes) @ stationary * drift.signal**2
+            for early in range(self.steps - lag):
+                late = early + lag
+                blocks[late, :, early], blocks[early, :, late] = block, block.T
+        return blocks.reshape(self.steps * self.count, -1)
+
+    def return_row(self, step, i):
+        """Weights of the return in bps over the step that begins at `step`."""
+        row = np.zeros(self.size)
+        day = self.days[step // self.parameters.steps_per_day]
+        row[step * self.count + i] = day.step_sigma_bps[i] * day.gate * np.sqrt(self.parameters.step_minutes)
+        row[(self.steps + step) * self.count + i] = day.step_sigma_bps[i]
+        return row
+
+    def band_row(self, step, i, b):
+        row = np.zeros(self.size)
+        row[step * self.count + i] = self.parameters.books.bands[b].loading
+        at = 2 * self.steps * self.count + (step * self.count + i) * self.bands + b
+        row[at] = row[at + self.steps * self.count * self.bands] = 1.0
+        return row
+
+    def condition(self, sight, target, step, horizon):
+        """Mean and variance of the target's return over the horizon, given all seen up to and with `step`."""
+        rows, values = [], []
+        for i in range(self.count):
+            last, gap = None, np.zeros(self.size)
+            for k in range(step + 1):
+                day, within = self.days[k // self.parameters.steps_per_day], k % self.parameters.steps_per_day
+                gap = gap + (self.return_row(k - 1, i) if k else 0)
+                if not day.observed[within, i]:
+                    continue
+                if sight.returns[i] and last is not None:
+                    rows.append(gap)
+                    values.append(1e4 * (day.log_mid[within, i] - last))
+                last, gap = day.log_mid[within, i], np.zeros(self.size)
+                for b in np.flatnonzero(sight.bands[i]):
+                    rows.append(self.band_row(k, i, b))
+                    values.append(day.bands[within, i, b])
+        wanted = sum(self.return_row(k, target) for k in range(step, step + horizon))
+        seen = np.array(rows)
+        gain = np.linalg.solve(seen @ self.covariance @ seen.T, seen @ self.covariance @ wanted)
+        return gain @ np.array(values), wanted @ self.covariance @ wanted - gain @ seen @ self.covariance @ wanted
+
+
+@pytest.fixture(scope="module")
+def joint():
+    parameters = small_parameters(
+        days=2,
+        cadence_seconds=3600,
+        instruments=DEMO["instruments"][:2],
+        drift={**DEMO["drift"], "leader_half_life_minutes": 600.0, "follower_half_life_minutes": 200.0},
+        books={**small_parameters().model_dump(mode="json")["books"], "persistent_half_life_minutes": 90.0},
+        delivery={"jitter_milliseconds": 0, "missing_share": 0.3, "crossed_share": 0.1},
+        gate={"strength": 0.5, "short_days": 2, "long_days": 8, "scale": 0.05},
+    )
+    return JointGaussian(parameters, 48)
+
+
+@pytest.mark.parametrize("sight_of", [full_sight, lambda parameters: own_sight(parameters, 1), returns_sight])
+def test_it_equals_conditioning_the_joint_gaussian_by_linear_algebra(joint, sight_of):
+    sight = sight_of(joint.parameters)
+    assert joint.days[0].gate != joint.days[1].gate
+    steps = np.array([40, 5, 23, 22, 44])
+    means, variances = _forecast(joint.parameters, sight, 1, steps, 4)
+    expected = np.array([joint.condition(sight, 1, int(step), 4) for step in steps])
+    assert means == pytest.approx(expected[:, 0], rel=1e-6, abs=1e-9)
+    assert variances == pytest.approx(expected[:, 1], rel=1e-8)
+
+
+@pytest.fixture(scope="module")
+def played():
+    """Non-overlapping half hours of 60 days, with what came of them."""
+    parameters = small_parameters(days=60)
+    steps = np.arange(60, 59 * 1440, HALF_HOUR)
+    log_mids = _log_mids(parameters)
+    return parameters, steps, 1e4 * (log_mids[steps + HALF_HOUR] - log_mids[steps])
+
+
+@pytest.mark.parametrize("target", [0, 1])
+def test_its_probability_integral_transform_is_uniform(played, target):
+    parameters, steps, returns = played
+    for sight in (full_sight(parameters), own_sight(parameters, target), returns_sight(parameters)):
+        mean, variance = _forecast(parameters, sight, target, steps, HALF_HOUR)
+        assert kstest(norm.cdf(returns[:, target], mean, np.sqrt(variance)), "uniform").pvalue > 0.01
+
+
+def test_it_loses_less_than_any_part_of_it_and_by_as_much_as_it_claims(played):
+    parameters, steps, returns = played
+    edges = np.array([-30.0, -10.0, 10.0, 30.0])
+    times = to_microseconds(day_start(FIRST_DAY)) + steps * 60_000_000
+    probabilities = PlantedMarket(parameters, INSTRUMENTS).optimal_probabilities("FOLAUSDT", times, 1800, edges)
+    labels = np.searchsorted(edges, returns[:, 1], side="right")
+    losses = {name: -np.log(p[np.arange(steps.size), labels]) for name, p in probabilities.items()}
+    best = probabilities["optimum"]
+    for name in ("own_asset", "returns_only", "volatility"):
+        claimed = np.sum(best * np.log(best / probabilities[name]), axis=1).mean()
+        realised = losses[name] - losses["optimum"]
+        deviation = realised.std() / np.sqrt(realised.size)
+        assert realised.mean() > 2 * deviation, name
+        assert abs(realised.mean() - claimed) < 3 * deviation, name
+
+
+def _nats(parameters, sight, target):
+    """Information about the half hour's return at a typical instant, in nats."""
+    steps = np.array([parameters.steps_per_day * 3 // 2])
+    laws = horizon_laws(parameters, target, steps, 1800 // parameters.cadence_seconds)
+    _, known = predict_return(filter_drifts(parameters, sight, steps), laws)
+    _, unknown = predict_without_drift(parameters, laws)
+    return 0.5 * float(np.log(unknown / known)[0])
+
+
+def test_the_ladder_of_information_at_the_medium_strength_is_the_designed_one():
+    parameters = demo_parameters(days=2, signal=0.15)
+    assert _nats(parameters, full_sight(parameters), 1) == pytest.approx(0.103, abs=0.003)
+    assert _nats(parameters, own_sight(parameters, 1), 1) == pytest.approx(0.076, abs=0.003)
+    assert _nats(parameters, returns_sight(parameters), 1) == pytest.approx(0.069, abs=0.003)
+
+
+def test_in_the_demo_returns_alone_leave_room_for_books_and_other_assets():
+    parameters = demo_parameters(days=2)
+    everything = _nats(parameters, full_sight(parameters), 1)
+    assert 0.67 <= _nats(parameters, returns_sight(parameters), 1) / everything <= 0.73
+    assert _nats(parameters, own_sight(parameters, 1), 1) / everything < 0.85
+
+
+def test_without_signal_the_optimum_is_the_volatility_forecast():
+    market = PlantedMarket(small_parameters(signal=0.0), INSTRUMENTS)
+    times = to_microseconds(day_start(FIRST_DAY)) + np.arange(0, 5 * 1440, 30) * 60_000_000
+    probabilities = market.optimal_probabilities("FOLBUSDT", times, 1800, np.array([-20.0, 0.0, 20.0]))
+    for name in ("optimum", "own_asset", "returns_only"):
+        assert probabilities[name] == pytest.approx(probabilities["volatility"], abs=1e-12)
+
+
+def test_the_volatility_forecast_knows_both_days_of_a_horizon_over_midnight():
+    parameters = small_parameters(signal=0.0)
+    weights, variances = horizon_laws(parameters, 0, np.array([1430, 1000, 1430]), HALF_HOUR)
+    assert variances[0] == variances[2] == pytest.approx(25 * (10 * 0.7**2 + 20 * 0.9**2))
+    assert variances[1] == pytest.approx(25 * 30 * 0.7**2)
+    assert weights.shape == (3, 3)
+
+
+def test_a_forecast_does_not_change_with_the_decisions_asked_for_beside_it():
+    parameters = demo_parameters(days=4)
+    sight = full_sight(parameters)
+    alone = filter_drifts(parameters, sight, np.array([3 * 8640 + 100]))
+    among = filter_drifts(parameters, sight, np.array([3 * 8640 + 100, 10, 8640]))
+    assert alone.mean[0] == pytest.approx(among.mean[0], rel=1e-4, abs=1e-6)
+
+
+def test_class_probabilities_sum_to_one_and_integrate_the_gaussian():
+    probabilities = class_probabilities(np.array([0.0, 5.0]), np.array([1.0, 4.0]), np.array([-1.0, 0.0, 5.0]))
+    assert probabilities.sum(axis=1) == pytest.approx([1.0, 1.0])
+    assert probabilities[0] == pytest.approx([0.158655, 0.341345, 0.5, 0.0], abs=1e-5)
+    assert probabilities[1, 3] == pytest.approx(0.5)
+
+
+def test_dynamics_keep_the_stationary_law():
+    dynamics = step_dynamics(demo_parameters())
+    moved = dynamics.transition @ dynamics.stationary @ dynamics.transition.T + dynamics.innovation
+    assert moved == pytest.approx(dynamics.stationary)
+    assert np.diag(dynamics.stationary) == pytest.approx(np.full(3, 0.04))
