@@ -151,10 +151,11 @@ def _book_rows(store: ArtifactStore, ingredients: Ingredients, steps: NDArray[np
     rows = []
     for day in np.unique(day_of):
         book = store.open_arrays(GRID_ASSET, ingredients.days[day].isoformat(), "arrays")["book"]
-        rows.append(book[offset[day_of == day]][:, :, columns].astype(np.float32))
+        rows.append(book[offset[day_of == day]][:, :, columns])
     values = np.concatenate(rows)
     absent = np.repeat(ingredients.series.state[steps] == MISSING, len(BOOK_FIELDS), axis=1)
-    return np.where(absent[:, None, :], np.float32(np.nan), values)
+    values[np.broadcast_to(absent[:, None, :], values.shape)] = np.nan
+    return values
 
 
 def _grid_columns(ingredients: Ingredients, fields: int) -> NDArray[np.int64]:

@@ -110,7 +110,7 @@ def long_term_stream(context: DailyContext, statistics: tuple[LongTermStatistic,
 
 def _trailing_sum(values: Floats, width: int) -> Floats:
     total = np.cumsum(values)
-    total[width:] -= total[:-width].copy()
+    total[width:] -= total[:-width]
     return total
 
 

@@ -97,16 +97,33 @@ def test_scaling_statistics_come_from_training_rows(example_parts: DatasetParts)
     price = example_parts.arrays["price"][: 2 * 1440]
     center = np.asarray(example_parts.recipe["scaling"]["price"]["center"])
     assert center == pytest.approx(np.median(price, axis=0), abs=0.25)
-    books = np.concatenate([grid_day(FIRST + timedelta(days=n), 0)["book"] for n in range(2)]).astype(float)
-    chosen = books.reshape(len(books), 5, 3, 4)[:, :, [0, 2], :].reshape(len(books), 5, 8)
-    assert np.asarray(example_parts.recipe["scaling"]["book"]["center"]) == pytest.approx(
-        np.median(chosen, axis=0), abs=0.25
-    )
+
+
+def test_book_statistics_leave_out_steps_where_the_instrument_is_missing(filled_store: ArtifactStore) -> None:
+    values = stated()
+    values["scaling"]["rows_at_most"] = 10_000
+    values["streams"] |= {"price": None, "long_term": None, "clock": None, "mask": None}
+    recipe = build_dataset(filled_store, parameters_of(values), FRAME).recipe
+    days = [grid_day(FIRST + timedelta(days=n), 0) for n in range(2)]
+    book = np.concatenate([day["book"] for day in days]).reshape(-1, 5, 3, 4).astype(np.float64)
+    state = np.concatenate([day["state"] for day in days])
+    center = np.asarray(recipe["scaling"]["book"]["center"]).reshape(5, 2, 4)
+    for column, instrument in enumerate((0, 2)):
+        known = book[state[:, instrument] != 2, :, instrument]
+        assert center[:, column].tolist() == np.median(known, axis=0).tolist()
+
+
+def test_a_sample_knows_the_regime_of_the_day_before(example_parts: DatasetParts) -> None:
+    regimes = ("bull", "bear", "sideways", "high_volatility")
+    for day, regime in example_parts.index.select(pl.col("t0").dt.date(), "regime").unique().rows():
+        assert regime == regimes[(day.toordinal() - 1) % 4]
 
 
 def test_the_long_term_rows_of_a_day_are_those_of_the_days_before_it(example_parts: DatasetParts) -> None:
     assert example_parts.arrays["long_term"].shape == (3 + DAYS - 1, 3, 2)
     assert example_parts.recipe["streams"]["long_term"]["columns"] == ["mean_bps", "log1p_volume", "present"]
+    scaling = example_parts.recipe["scaling"]["long_term"]
+    assert (scaling["center"][-1], scaling["scale"][-1]) == ([0.0, 0.0], [1.0, 1.0]), "a flag is not scaled"
 
 
 def test_the_same_inputs_give_the_same_content(tmp_path: Path, filled_store: ArtifactStore) -> None:

@@ -136,6 +136,16 @@ def test_the_same_days_regime_is_found(filled_store: ArtifactStore, example_part
     assert "clock: noise after a cut changes nothing before it" in found
 
 
+def test_a_stream_that_knows_how_long_the_data_last_is_found(
+    filled_store: ArtifactStore, example_parts: DatasetParts
+) -> None:
+    def share_of_the_whole(ingredients: Ingredients) -> np.ndarray:
+        return np.linspace(0, 1, ingredients.series.steps, dtype=np.float32)[:, None]
+
+    found = planted(filled_store, example_parts, Audited(price=share_of_the_whole))
+    assert "price: noise after a cut changes nothing before it" in found
+
+
 def test_a_tampered_stream_is_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
     price = example_parts.arrays["price"].copy()
     price[777, 3] += 1e-3

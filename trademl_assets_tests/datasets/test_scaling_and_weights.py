@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trademl_assets.datasets.parameters import ScalingParameters, WeightParameters
-from trademl_assets.datasets.scaling import evenly_spaced, fit_scaling
+from trademl_assets.datasets.scaling import evenly_spaced, fit_scaling, training_steps
+from trademl_assets.datasets.splits import Block
 from trademl_assets.datasets.weights import sample_weights
 from trademl_assets_tests.datasets.examples import stated
 
@@ -69,3 +70,8 @@ def test_a_sample_one_half_life_older_weighs_half() -> None:
 def test_without_a_half_life_all_weigh_one() -> None:
     equal = WeightParameters(half_life_days=None)
     assert sample_weights(np.arange(3) * DAY, np.ones(3, bool), equal).tolist() == [1, 1, 1]
+
+
+def test_only_steps_of_training_blocks_are_fitted_on() -> None:
+    blocks = [Block("test", 0, 20), Block("train", 20, 50), Block("test", 50, 80), Block("train", 80, 90)]
+    assert np.flatnonzero(training_steps(np.arange(0, 100, 10), blocks)).tolist() == [2, 3, 4, 8]
