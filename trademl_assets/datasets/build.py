@@ -145,7 +145,7 @@ def _fit_long_term(stream: NDArray[np.float32], ingredients: Ingredients) -> Fit
     return FittedScaling(center, scale, fitted.clip, fitted.constant)
 
 
-def _book_rows(store: ArtifactStore, ingredients: Ingredients, steps: NDArray[np.int64]) -> NDArray[np.float32]:
+def _book_rows(store: ArtifactStore, ingredients: Ingredients, steps: NDArray[np.int64]) -> NDArray[np.float16]:
     columns = _grid_columns(ingredients, len(BOOK_FIELDS))
     day_of, offset = np.divmod(steps, ingredients.frame.steps_per_day)
     rows = []

@@ -146,7 +146,8 @@ class Dataset:
         stated = self.recipe["scaling"].get(stream)
         shape = self.step_shape(stream)
         if stated is None:
-            return Scaling(np.zeros(shape, np.float32), np.ones(shape, np.float32), float("inf"))
+            clip = float(self.recipe["parameters"]["scaling"]["clip"])
+            return Scaling(np.zeros(shape, np.float32), np.ones(shape, np.float32), clip)
         center = np.asarray(stated["center"], dtype=np.float32).reshape(shape)
         scale = np.asarray(stated["scale"], dtype=np.float32).reshape(shape)
         return Scaling(center, scale, float(stated["clip"]))

@@ -36,6 +36,7 @@ def test_an_opened_dataset_knows_what_it_is(dataset: Dataset) -> None:
     assert dataset.lookback_steps("price") == 720
     assert dataset.scaling("book").center.shape == (5, 8)
     assert dataset.scaling("clock").scale.tolist() == [1.0] * 11
+    assert dataset.scaling("clock").clip == dataset.scaling("price").clip == 10.0
 
 
 @settings(max_examples=40)
