@@ -1,5 +1,6 @@
 """The platform as Dagster sees it: everything of one configuration, and the deployment that TRADEML_CONFIG names."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,18 @@ def build_definitions(configuration: Configuration, overrides: Mapping[str, Any]
 
     Args:
         configuration: The validated configuration.
-        overrides: Resources that take the place of those made here, by key: `store`, `sources`, `mlflow`, `partition_tables`.
+        overrides: Resources that take the place of those made here, by key: `store`, `sources`, `mlflow`,
+            `partition_tables`.
     """
+    with warnings.catch_warnings():
+        for kind in (dg.BetaWarning, dg.PreviewWarning):
+            warnings.simplefilter(
+                "ignore", kind
+            )  # mappings and backfill policies are beta; the graph's tests tell if they change
+        return _build(configuration, overrides or {})
+
+
+def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Definitions:
     deployment = Deployment.of(configuration)
     stages = (
         build_source_assets,
@@ -54,7 +65,7 @@ def build_definitions(configuration: Configuration, overrides: Mapping[str, Any]
         jobs=jobs,
         schedules=build_schedules(jobs),
         sensors=build_sensors(jobs),
-        resources={**resources, **(overrides or {})},
+        resources={**resources, **overrides},
         executor=dg.in_process_executor,
     )
 

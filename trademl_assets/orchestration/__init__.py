@@ -1,1 +1,1 @@
-"""Dagster: partitions, assets, checks, jobs, schedules, sensors, resources. No domain logic; bodies of about 15 lines."""
+"""Dagster: partitions, assets, checks, jobs, schedules, sensors, resources, the drive. No domain logic."""

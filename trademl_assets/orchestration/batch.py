@@ -1,6 +1,7 @@
-"""The body that all assets share: for each partition of a run, in order, commit what one domain function makes and record it.
+"""The body that all assets share: partition after partition, commit what one domain function makes and record it.
 
-A run over a range is one Dagster run, one tracked run and one process; every partition is committed and recorded on its own.
+A run over a range is one Dagster run, one tracked run and one process; every partition is committed and recorded on
+its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,17 +70,17 @@ def partitioned_asset(
         pool: Pool whose slots limit how many such steps run at once.
     """
 
-    @dg.asset(
-        **asset_arguments(deployment, entry), deps=deps, required_resource_keys={STORE, TRACKING, *resources}, pool=pool
-    )
     def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
         yield from commit_partitions(context, deployment, entry, make)
 
-    return body
+    keys = {STORE, TRACKING, *resources}
+    arguments = asset_arguments(deployment, entry)
+    asset: dg.AssetsDefinition = dg.asset(**arguments, deps=deps, required_resource_keys=keys, pool=pool)(body)
+    return asset
 
 
 def asset_arguments(deployment: Deployment, entry: Entry) -> dict[str, Any]:
-    """Return what all assets state alike: key, group, partitions, versions, owner, kinds, description, one run for a range."""
+    """Return what all assets state alike: key, group, partitions, versions, owner, kinds, description, batches."""
     return {
         "name": entry.name,
         "group_name": entry.group,
@@ -139,7 +140,8 @@ def _keys(context: dg.AssetExecutionContext, entry: Entry) -> list[str]:
     if not keys:
         ends = [context.run.tags.get(f"dagster/asset_partition_range_{end}", "nothing") for end in ("start", "end")]
         raise ConfigError(
-            f"{entry.name}: no partition lies between {ends[0]} and {ends[1]} -> give the ends in the order of the configuration"
+            f"{entry.name}: no partition lies between {ends[0]} and {ends[1]} "
+            "-> give both ends in the order of the configuration"
         )
     return keys
 

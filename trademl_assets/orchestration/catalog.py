@@ -1,6 +1,7 @@
 """The assets by name: group, kinds, what they are, the stage they are tracked under, and their versions.
 
-`code_version` is raised by hand when a change of code changes what a partition contains; everything made with an older one is then stale.
+`code_version` is raised by hand when a change of code changes what a partition contains; everything made with an older
+one is then stale.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,8 @@ class Entry:
         kinds: Technologies shown in the UI.
         code_version: Version of the code that makes its content.
         schema_version: Version of the files' layout.
-        run_name: Name of the tracked run; takes `day`, `instrument`, `target`, `horizon`, `experiment`, `model`, `version`.
+        run_name: Name of the tracked run; takes `day`, `instrument`, `target`, `horizon`, `experiment`, `model`,
+            `version`.
         description: What a partition holds, for the UI.
     """
 
@@ -54,8 +56,8 @@ RAW_DEPTH = Entry(
     code_version="1",
     schema_version=1,
     run_name="raw_ingestion_{day}",
-    description="Tall rows of one instrument's book over one UTC day with its lead-in, one row a level, as the source delivers them. "
-    "Only the days that the market section reads as tall rows.",
+    description="Tall rows of one instrument's book over one UTC day with its lead-in, one row a level, "
+    "as the source delivers them. Only the days that the market section reads as tall rows.",
 )
 BOOK_SNAPSHOTS = Entry(
     name="book_snapshots",
@@ -66,8 +68,8 @@ BOOK_SNAPSHOTS = Entry(
     code_version="1",
     schema_version=1,
     run_name="data_object_{instrument}_{day}",
-    description="Checked, compressed books of one instrument and day: near levels as they are, deeper ones in bins of distance. "
-    "Made from tall rows, or imported where the history is compressed already.",
+    description="Checked, compressed books of one instrument and day: near levels as they are, "
+    "deeper ones in bins of distance. Made from tall rows, or imported where the history is compressed already.",
 )
 ALIGNED_GRID = Entry(
     name="aligned_grid",
@@ -100,7 +102,7 @@ MARKET_REGIME = Entry(
     code_version="1",
     schema_version=1,
     run_name="market_regime_{day}",
-    description="The regime (bull, bear, sideways, high volatility, unknown) as it could be told at the end of the day.",
+    description="The regime (bull, bear, sideways, high volatility, unknown) as it could be told when the day ended.",
 )
 DATASET = Entry(
     name="dataset",
@@ -111,7 +113,8 @@ DATASET = Entry(
     code_version="1",
     schema_version=1,
     run_name="{target}_{horizon}_dataset_v{version}",
-    description="A sample index over memory-mapped streams: decision times, labels, split, weights, and a recipe that pins what it was built from.",
+    description="A sample index over memory-mapped streams: decision times, labels, split, weights, "
+    "and a recipe that pins what it was built from.",
 )
 HYPERPARAMETER_STUDY = Entry(
     name="hyperparameter_study",
@@ -122,7 +125,7 @@ HYPERPARAMETER_STUDY = Entry(
     code_version="1",
     schema_version=1,
     run_name="{target}_{horizon}_opt_{day}",
-    description="Trials of one search over a model's parameters, scored on the validation blocks, and the best of them.",
+    description="Trials of one search over a model's parameters, scored on the validation blocks, and the best one.",
 )
 TRAINED_MODEL = Entry(
     name="trained_model",
@@ -133,7 +136,8 @@ TRAINED_MODEL = Entry(
     code_version="1",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_v{version}",
-    description="Weights of every seed as safetensors with a sidecar, their history, and their logits outside the training blocks.",
+    description="Weights of every seed as safetensors with a sidecar, their history, "
+    "and their logits outside the training blocks.",
 )
 CALIBRATED_MODEL = Entry(
     name="calibrated_model",
@@ -144,7 +148,8 @@ CALIBRATED_MODEL = Entry(
     code_version="1",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_calibration_v{version}",
-    description="The temperature fitted on the calibration block and the probabilities of the mean over seeds, before and after.",
+    description="The temperature fitted on the calibration block and the probabilities of the mean "
+    "over seeds, before and after.",
 )
 MODEL_EVALUATION = Entry(
     name="model_evaluation",

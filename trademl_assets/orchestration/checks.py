@@ -59,7 +59,7 @@ def partition_check(
     blocking: bool = True,
     severity: dg.AssetCheckSeverity | None = None,
 ) -> dg.AssetChecksDefinition:
-    """Make the check `<asset>_<what>` that looks at every partition of a run, or at all that exist where a run names none.
+    """Make the check `<asset>_<what>` that looks at every partition of a run, or at all where it names none.
 
     Args:
         deployment: The deployment.
@@ -84,6 +84,7 @@ def partition_check(
         failures = {key: problem for key in keys if (problem := _problem(look, store, key))}
         if failures and blocking:
             getattr(context.resources, TRACKING).fail(context.run.run_id)
+            _take_back(store, entry, failures, context.run.run_id)
         return dg.AssetCheckResult(
             passed=not failures,
             severity=severity or dg.AssetCheckSeverity.ERROR,
@@ -107,7 +108,7 @@ def table_look(asset: str, name: str, contract: pa.DataFrameSchema) -> Look:
 
 
 def grid_look(deployment: Deployment) -> Look:
-    """Make the look at a grid day: as many steps as the cadence asks for, finite streams, mids exactly where they were seen."""
+    """Make the look at a grid day: its steps, finite streams, mids exactly where they were seen."""
     steps = deployment.configuration.grid.steps_per_day
     instruments = len(deployment.configuration.market.instruments)
 
@@ -148,6 +149,14 @@ def _problem(look: Look, store: ArtifactStore, key: str) -> str:
         return look(store, key)
     except TradeMLError as error:
         return str(error)
+
+
+def _take_back(store: ArtifactStore, entry: Entry, failures: Mapping[str, str], run_id: str) -> None:
+    """Remove what this run made and the check refuses, so that nothing downstream reads it, now or later."""
+    for key in failures:
+        manifest = store.manifest(entry.name, key)
+        if manifest is not None and manifest.run_id == run_id:
+            store.delete(entry.name, key)
 
 
 def _describe(failures: Mapping[str, str], looked_at: int) -> dict[str, Any]:

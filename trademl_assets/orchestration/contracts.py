@@ -20,7 +20,7 @@ def regime_contract() -> pa.DataFrameSchema:
 
 
 def index_contract() -> pa.DataFrameSchema:
-    """Sample index: samples counted from 0 in the order of their decision times, labels that end after they begin, positive weights."""
+    """Sample index: unique samples in the order of decisions, labels that end after they begin, positive weights."""
     return pa.DataFrameSchema(
         {
             "sample": pa.Column(pl.Int64, unique=True),

@@ -14,7 +14,7 @@ JOBS: dict[str, tuple[str, ...]] = {
 }
 DESCRIPTIONS: dict[str, str] = {
     "tall_books_job": "Days that are read as tall rows: the rows, then the snapshots made of them.",
-    "book_snapshots_job": "Snapshots of a day and instrument; for imported days, and again for days whose tall rows are there.",
+    "book_snapshots_job": "Snapshots of a day and instrument: imported days, or days whose tall rows are there.",
     "aligned_grid_job": "The grid of a day, all instruments.",
     "long_term_job": "Aggregates and regime of a day.",
     "dataset_job": "The dataset of an experiment.",

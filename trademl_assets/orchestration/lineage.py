@@ -1,6 +1,7 @@
-"""Which partitions and which part of the configuration a partition is made from: one answer for asset bodies and for planning.
+"""What a partition is made from, upstream and configuration: one answer for asset bodies and for planning.
 
-A body writes this provenance into its manifest; the plan compares a manifest with it. So what is recorded and what is compared cannot drift.
+A body writes this provenance into its manifest; the plan compares a manifest with it. So what is recorded and what is
+compared cannot drift.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,6 +49,19 @@ class Lineage:
             "model_evaluation": self._before_evaluation,
             "leaderboard": self._before_leaderboard,
         }
+        self._fingerprint: Mapping[str, Callable[[str], str]] = {
+            "raw_depth": lambda key: self._source("depth_source", split_key(key)[1]),
+            "book_snapshots": self._of_snapshots,
+            "aligned_grid": lambda _: combine_fingerprints(configuration.grid.fingerprint(), self._all_instruments),
+            "daily_aggregates": self._of_aggregates,
+            "market_regime": lambda _: configuration.long_term.fingerprint(),
+            "dataset": self._of_dataset,
+            "hyperparameter_study": self._of_model,
+            "trained_model": self._of_model,
+            "calibrated_model": lambda _: configuration.evaluation.fingerprint(),
+            "model_evaluation": self._of_evaluation,
+            "leaderboard": lambda _: configuration.evaluation.fingerprint(),
+        }
 
     def upstream(self, asset: str, key: str) -> tuple[Artifact, ...]:
         """Return the partitions that a partition is made from."""
@@ -55,35 +69,7 @@ class Lineage:
 
     def fingerprint(self, asset: str, key: str) -> str:
         """Return the fingerprint of the part of the configuration that a partition is made with."""
-        configuration = self._configuration
-        match asset:
-            case "raw_depth":
-                return self._source("depth_source", split_key(key)[1])
-            case "book_snapshots":
-                role = "depth_source" if self.is_tall(key) else "snapshot_source"
-                return combine_fingerprints(
-                    self._source(role, split_key(key)[1]), configuration.order_book.fingerprint()
-                )
-            case "aligned_grid":
-                return combine_fingerprints(configuration.grid.fingerprint(), self._all_instruments)
-            case "daily_aggregates":
-                return self._all_instruments if self.has_books(key) else self._source("aggregate_source")
-            case "market_regime":
-                return configuration.long_term.fingerprint()
-            case "dataset":
-                return combine_fingerprints(
-                    configuration.datasets[key].fingerprint(), configuration.grid.fingerprint(), self._all_instruments
-                )
-            case "hyperparameter_study" | "trained_model":
-                return self._model(key)
-            case "calibrated_model":
-                return configuration.evaluation.fingerprint()
-            case "model_evaluation":
-                optimum = self._source("optimum_source") if self._market.optimum_source else ""
-                return combine_fingerprints(configuration.evaluation.fingerprint(), optimum)
-            case "leaderboard":
-                return configuration.evaluation.fingerprint()
-        raise ConfigError(f"no asset is called {asset!r} -> one of {', '.join(ENTRIES)}")
+        return self._fingerprint[asset](str(key))
 
     def provenance(self, store: ArtifactStore, asset: str, key: str, run_id: str) -> Provenance:
         """Return the provenance of a partition that is about to be made.
@@ -126,10 +112,26 @@ class Lineage:
             self._market.sources[name].fingerprint(), who, str(self._configuration.grid.max_gap_seconds)
         )
 
-    def _model(self, key: str) -> str:
+    def _of_snapshots(self, key: str) -> str:
+        role = "depth_source" if self.is_tall(key) else "snapshot_source"
+        order_book = self._configuration.order_book.fingerprint()
+        return combine_fingerprints(self._source(role, split_key(key)[1]), order_book)
+
+    def _of_aggregates(self, day: str) -> str:
+        return self._all_instruments if self.has_books(day) else self._source("aggregate_source")
+
+    def _of_dataset(self, experiment: str) -> str:
+        dataset, grid = self._configuration.datasets[experiment], self._configuration.grid
+        return combine_fingerprints(dataset.fingerprint(), grid.fingerprint(), self._all_instruments)
+
+    def _of_model(self, key: str) -> str:
         configuration = self._configuration
         sections = (configuration.models[split_key(key)[1]], configuration.training, configuration.tuning)
         return combine_fingerprints(*(section.fingerprint() for section in sections))
+
+    def _of_evaluation(self, _: str) -> str:
+        optimum = self._source("optimum_source") if self._market.optimum_source else ""
+        return combine_fingerprints(self._configuration.evaluation.fingerprint(), optimum)
 
     def _before_snapshots(self, key: str) -> tuple[Artifact, ...]:
         return (Artifact("raw_depth", key),) if self.is_tall(key) else ()

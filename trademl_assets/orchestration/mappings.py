@@ -1,4 +1,4 @@
-"""How partitions of one space depend on partitions of another; Dagster's built-in mappings, named for what they mean here."""
+"""How partitions of one space depend on those of another: Dagster's mappings, named for what they mean here."""
 
 import dagster as dg
 
@@ -28,5 +28,5 @@ def any_day() -> dg.PartitionMapping:
 
 
 def experiment_of_the_model() -> dg.PartitionMapping:
-    """A model's partition depends on the dataset of its experiment, and the leaderboard of an experiment on all its models."""
+    """A model depends on the dataset of its experiment, the leaderboard of an experiment on all its models."""
     return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=EXPERIMENT)

@@ -1,4 +1,4 @@
-"""From a committed partition to the event that Dagster shows: row counts, schema, one plot, numbers, and our content hash as data version."""
+"""From a committed partition to the event that Dagster shows, with our content hash as data version."""
 
 import base64
 from collections.abc import Mapping
@@ -73,9 +73,10 @@ def materialization(manifest: Manifest, key: str, facts: Facts, folder: str) -> 
 def recorded(asset: str) -> dg.MaterializeResult[None]:
     """Make the result that ends a body whose partitions were recorded one by one.
 
-    Dagster writes one event for every partition of a range at the end of the step, all with the same data version. Ours are written as each
-    partition is committed, with its own version, so a killed range keeps what it had finished. The marker, which Dagster uses for bodies that
-    log their own events, keeps it from writing a second set; downstream steps and checks go on as usual.
+    Dagster writes one event for every partition of a range at the end of the step, all with the same data version.
+    Ours are written as each partition is committed, with its own version, so a killed range keeps what it had
+    finished. The marker, which Dagster uses for bodies that log their own events, keeps it from writing a second set;
+    downstream steps and checks go on as usual.
     """
     return dg.MaterializeResult(asset_key=asset, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 

@@ -1,7 +1,7 @@
 """The partition spaces of a deployment, made from its configuration, and the keys within them.
 
-Days are their own dimension rather than part of one big key, because look-backs exist only from day to day. Days of books, days of
-history and days of the grid begin at different dates, hence several spaces.
+Days are their own dimension rather than part of one big key, because look-backs exist only from day to day. Days of
+books, days of history and days of the grid begin at different dates, hence several spaces.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def day_of(key: str) -> date:
 
 
 def ranges(keys: Sequence[str], space: dg.PartitionsDefinition[str]) -> list[tuple[str, str]]:
-    """Cover `keys` exactly by ranges as Dagster understands them: contiguous, for two dimensions the product of two contiguous ranges.
+    """Cover `keys` exactly by contiguous ranges; for two dimensions a range is the product of two, as in Dagster.
 
     Args:
         keys: Keys of the space, without repetition.

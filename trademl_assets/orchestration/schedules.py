@@ -1,6 +1,7 @@
 """Schedules; all ship stopped, since nothing runs by itself unless a workstation's owner turns it on."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -9,7 +10,7 @@ _JOB_HOURS: Mapping[str, int] = {"aligned_grid_job": 3, "long_term_job": 4}
 """Hour after midnight UTC at which the finished day is made; sources settle first, the slow channel needs the grid."""
 
 
-def build_schedules(jobs: list[UnresolvedAssetJobDefinition]) -> list[dg.ScheduleDefinition]:
+def build_schedules(jobs: list[UnresolvedAssetJobDefinition]) -> list[Any]:
     """Make the daily schedules of the jobs whose partitions are days."""
     return [
         dg.build_schedule_from_partitioned_job(

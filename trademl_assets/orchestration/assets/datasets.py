@@ -3,8 +3,8 @@
 import dagster as dg
 
 from trademl_assets.datasets.build import build_dataset, write_dataset
-from trademl_assets.datasets.inputs import GridFrame
 from trademl_assets.datasets.plots import draw_classes
+from trademl_assets.datasets.series import GridFrame
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import ALIGNED_GRID, DAILY_AGGREGATES, DATASET, MARKET_REGIME
 from trademl_assets.orchestration.deployment import Deployment

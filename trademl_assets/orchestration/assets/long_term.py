@@ -34,7 +34,7 @@ def _daily_aggregates(deployment: Deployment) -> dg.AssetsDefinition:
     def aggregate(work: Work) -> Facts:
         day = day_of(work.key)
         if deployment.lineage.has_books(work.key):
-            frame = aggregate_day(work.store.open_arrays(ALIGNED_GRID.name, work.key), instruments, day)
+            frame = aggregate_day(work.store.open_arrays(ALIGNED_GRID.name, work.key), tuple(instruments), day)
         else:
             frame = work.resource("sources").aggregates.aggregates(tuple(instruments.values()), day)
         work.writer.table("data", frame)
@@ -56,11 +56,6 @@ def _market_regime(deployment: Deployment) -> dg.AssetsDefinition:
         input_manager_key="partition_tables",
     )
 
-    @dg.asset(
-        **asset_arguments(deployment, MARKET_REGIME),
-        ins={DAILY_AGGREGATES.name: upstream},
-        required_resource_keys={STORE, TRACKING},
-    )
     def body(context: dg.AssetExecutionContext, daily_aggregates: pl.LazyFrame) -> Iterator[Any]:
         trailing = daily_aggregates.collect()
 
@@ -73,4 +68,7 @@ def _market_regime(deployment: Deployment) -> dg.AssetsDefinition:
 
         yield from commit_partitions(context, deployment, MARKET_REGIME, classify)
 
-    return body
+    arguments = asset_arguments(deployment, MARKET_REGIME)
+    ins = {DAILY_AGGREGATES.name: upstream}
+    asset: dg.AssetsDefinition = dg.asset(**arguments, ins=ins, required_resource_keys={STORE, TRACKING})(body)
+    return asset

@@ -1,15 +1,22 @@
-"""dagster-mlflow's run, found again by Dagster run AND asset, so that several assets of one Dagster run have a tracked run each.
+"""dagster-mlflow's run, found again by Dagster run AND asset, so that assets of one Dagster run have one each.
 
 Importing this module imports MLflow, which is slow; tracking.py does so when a run begins.
 """
 
 import logging
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import mlflow
-from dagster_mlflow.resources import MlFlow
+from dagster import BetaWarning
 from mlflow.entities import RunStatus
+
+from trademl_assets.foundation.errors import TradeMLError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", BetaWarning)  # the whole package is beta; this project's tests tell if it changes
+    from dagster_mlflow.resources import MlFlow
 
 _QUIET = ("mlflow.store.db.utils", "alembic.runtime.migration", "mlflow.tracking.fluent")
 
@@ -39,21 +46,40 @@ class Opening:
 class AssetRun(MlFlow):
     """The tracked run of one asset in one Dagster run; opened again by a retry."""
 
-    def _get_current_run_id(self, experiment: Any | None = None, dagster_run_id: str | None = None) -> str | None:
+    def _get_current_run_id(
+        self,
+        experiment: Any = None,  # noqa: ARG002 -- dagster-mlflow calls it so
+        dagster_run_id: str | None = None,
+    ) -> str | None:
         """Find the run of this asset and Dagster run, None where there is none yet."""
+        identity = mlflow.set_experiment(self.experiment_name).experiment_id
         asset = self.extra_tags["dagster_asset"]
-        found = mlflow.search_runs(
-            experiment_ids=[(experiment or self.experiment).experiment_id],
-            filter_string=f"tags.dagster_run_id = '{dagster_run_id or self.dagster_run_id}' and tags.dagster_asset = '{asset}'",
-            output_format="list",
+        run = dagster_run_id or self.dagster_run_id
+        found = mlflow.MlflowClient().search_runs(
+            [identity], f"tags.dagster_run_id = '{run}' and tags.dagster_asset = '{asset}'"
         )
         return str(found[0].info.run_id) if found else None
 
 
 def open_run(
     *, uri: str, artifact_location: str, experiment: str, run_name: str, tags: dict[str, str], dagster_run_id: str
-) -> AssetRun:
-    """Start the run of an asset, or open it again after a retry, and make it the active one."""
+) -> mlflow.entities.Run:
+    """Start the run of an asset, or open it again after a retry, and make it the active one.
+
+    Args:
+        uri: Tracking URI.
+        artifact_location: Folder or URL below which each experiment keeps its artifacts.
+        experiment: Name of the experiment; made if there is none.
+        run_name: Name of the run.
+        tags: Tags of the run; `dagster_asset` tells the assets of a Dagster run apart.
+        dagster_run_id: Dagster run.
+
+    Returns:
+        The run.
+
+    Raises:
+        TradeMLError: MLflow opened none.
+    """
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     while mlflow.active_run() is not None:
@@ -61,13 +87,15 @@ def open_run(
     mlflow.set_tracking_uri(uri)
     if mlflow.get_experiment_by_name(experiment) is None:
         mlflow.create_experiment(experiment, artifact_location=f"{artifact_location}/{experiment}")
-    opening = Opening(
-        log=logging.getLogger("trademl_assets.tracking"),
-        run_id=dagster_run_id,
-        dagster_run=_DagsterRun(run_name),
-        resource_config={"mlflow_tracking_uri": uri, "experiment_name": experiment, "env": {}, "extra_tags": tags},
-    )
-    return AssetRun(opening)
+    config = {"mlflow_tracking_uri": uri, "experiment_name": experiment, "env": {}, "extra_tags": tags}
+    opening = Opening(logging.getLogger("trademl_assets.tracking"), dagster_run_id, _DagsterRun(run_name), config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BetaWarning)
+        AssetRun(opening)  # type: ignore[no-untyped-call]  # dagster-mlflow has no types
+    run = mlflow.active_run()
+    if run is None:
+        raise TradeMLError(f"MLflow opened no run {run_name!r} at {uri} -> see its log")
+    return run
 
 
 def end_run(status: str) -> None:

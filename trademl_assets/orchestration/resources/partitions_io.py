@@ -10,8 +10,8 @@ from trademl_assets.storage.commit import ArtifactStore
 class PartitionTables(dg.IOManager):
     """Reads tables from the store.
 
-    Dagster hands out all mapped partition keys, unsorted, those included that were never materialised. They are sorted here, and the store
-    names every one that is missing.
+    Dagster hands out all mapped partition keys, unsorted, those included that were never materialised. They are sorted
+    here, and the store names every one that is missing.
     """
 
     def __init__(self, store: ArtifactStore) -> None:
@@ -32,5 +32,6 @@ class PartitionTables(dg.IOManager):
             StorageError: Always.
         """
         raise StorageError(
-            f"{context.asset_key.to_user_string()}: a body returned {type(obj).__name__} -> commit it through the store, partition by partition"
+            f"{context.asset_key.to_user_string()}: a body returned {type(obj).__name__} "
+            "-> commit it through the store, partition by partition"
         )

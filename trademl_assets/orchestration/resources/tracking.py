@@ -1,4 +1,4 @@
-"""Tracing in MLflow: one run an asset and Dagster run, under the experiment of its stage; failed where the step failed."""
+"""Tracing in MLflow: one run an asset and Dagster run, in the experiment of its stage, failed where that failed."""
 
 import csv
 import io
@@ -151,7 +151,7 @@ class StageTracking:
     def stage_run(
         self, entry: Entry, run_name: str, tags: Mapping[str, str], dagster_run_id: str
     ) -> Iterator[TrackedRun]:
-        """Open the run of an asset in a Dagster run and end it with the block: FINISHED, FAILED on an error, KILLED on an interrupt.
+        """Open the run of an asset and end it with the block: FINISHED, FAILED on an error, KILLED on an interrupt.
 
         Args:
             entry: The asset.
@@ -172,8 +172,7 @@ class StageTracking:
         )
         status = "FAILED"
         try:
-            info = opened.active_run().info
-            yield TrackedRun(info.run_id, info.experiment_id, opened.tracking_client, self)
+            yield TrackedRun(opened.info.run_id, opened.info.experiment_id, self._client(), self)
             status = "FINISHED"
         except (KeyboardInterrupt, GeneratorExit):
             status = "KILLED"

@@ -1,0 +1,148 @@
+"""The command line: `trademl check`, `run`, `plan` and `state`. Thin: parses, calls, prints."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from trademl_assets.configuration.model import Configuration
+from trademl_assets.configuration.reading import configuration_from_environment, current_environment, load_configuration
+from trademl_assets.foundation.errors import ConfigError, TradeMLError
+
+CONSOLE = Console()
+_HOME = "DAGSTER_HOME"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Arguments after the program's name; None takes those of the process.
+
+    Returns:
+        Exit status: 0 done, 1 something failed while running, 2 the configuration or the request is wrong.
+    """
+    options = _parser().parse_args(arguments)
+    _log_to_console()
+    try:
+        return int(options.command(options))
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except TradeMLError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+
+
+class _WithoutPrefix(logging.Formatter):
+    """The message alone, without the job, run and step that Dagster puts before it within a step."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message as it was logged."""
+        stated: str | None = getattr(record, "dagster_meta", {}).get("orig_message")
+        return stated or record.getMessage()
+
+
+def _log_to_console() -> None:
+    handler = RichHandler(console=CONSOLE, show_path=False, rich_tracebacks=True)
+    handler.setFormatter(_WithoutPrefix())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("trademl_assets").setLevel(logging.INFO)
+    logging.getLogger("trademl_assets.tracking").setLevel(logging.WARNING)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trademl", description="From raw order-book rows to calibrated probabilities."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    check = commands.add_parser("check", help="validate a configuration folder without running anything")
+    check.add_argument("folder", type=Path, help="folder with one YAML file a section, for example configs/demo")
+    check.set_defaults(command=_check)
+    run = commands.add_parser("run", help="make everything stale that an experiment needs")
+    plan = commands.add_parser("plan", help="say what would be made, and why")
+    state = commands.add_parser("state", help="what is materialised")
+    for command, function in ((run, _run), (plan, _plan)):
+        command.add_argument(
+            "experiment", nargs="?", help="experiment of datasets.yaml; without one, all partitions of --until"
+        )
+        command.add_argument("--until", metavar="ASSET", help="stop after this asset")
+        command.set_defaults(command=function)
+    state.set_defaults(command=_state)
+    for command in (run, plan, state):
+        command.add_argument(
+            "--config", type=Path, metavar="FOLDER", help="configuration folder, in place of TRADEML_CONFIG"
+        )
+    return parser
+
+
+def _check(options: argparse.Namespace) -> int:
+    configuration = load_configuration(options.folder, current_environment())
+    CONSOLE.print(
+        f"{options.folder} is valid: deployment {configuration.platform.name}, "
+        f"experiments {', '.join(sorted(configuration.datasets))}"
+    )
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    configuration = _configuration(options)
+    _enter_home()
+    from trademl_assets.definitions import build_definitions  # noqa: PLC0415 -- Dagster starts once the configuration is right
+    from trademl_assets.orchestration.session import run_target  # noqa: PLC0415 -- as above
+
+    definitions = build_definitions(configuration)
+    run_target(configuration, definitions, experiment=options.experiment, until=options.until, report=_say)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from trademl_assets.orchestration.session import plan_target  # noqa: PLC0415 -- as above
+
+    for line in plan_target(_configuration(options), options.experiment, options.until):
+        _say(line)
+    return 0
+
+
+def _state(options: argparse.Namespace) -> int:
+    from trademl_assets.orchestration.session import target_states  # noqa: PLC0415 -- as above
+
+    table = Table("asset", "partitions", "made", "stale", "rows", "MB")
+    for each in target_states(_configuration(options)):
+        cells = (each.partitions, each.materialised, each.stale, each.rows, f"{each.megabytes:.1f}")
+        table.add_row(each.asset, *(str(cell) for cell in cells))
+    CONSOLE.print(table)
+    return 0
+
+
+def _configuration(options: argparse.Namespace) -> Configuration:
+    if options.config is None:
+        return configuration_from_environment()
+    return load_configuration(options.config, current_environment())
+
+
+def _enter_home() -> None:
+    """Go where dagster.yaml lies: the paths in it are relative, so that a checkout may be moved with its history."""
+    home = current_environment().get(_HOME, "")
+    if not home:
+        raise ConfigError(
+            f"environment variable {_HOME} is not set -> export it as the folder of dagster.yaml "
+            "(`. ./environment.sh` does)"
+        )
+    if not (Path(home) / "dagster.yaml").is_file():
+        raise ConfigError(f"{home}: holds no dagster.yaml -> export {_HOME} as the folder that does")
+    os.chdir(home)
+
+
+def _say(line: str) -> None:
+    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

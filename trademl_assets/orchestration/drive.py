@@ -1,0 +1,156 @@
+"""Makes what a target needs: stale partitions, stage by stage, each contiguous range as one Dagster run.
+
+What is stale is asked again before each stage, so a stage whose content did not change stops the wave behind it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from trademl_assets.foundation.errors import TradeMLError
+from trademl_assets.orchestration.catalog import ENTRIES
+from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.jobs import job_of
+from trademl_assets.orchestration.partitions import ranges
+from trademl_assets.orchestration.planning import stage_of, wanted
+from trademl_assets.orchestration.progress import readable_seconds
+from trademl_assets.orchestration.recovery import close_dead_runs, process_tag
+from trademl_assets.orchestration.resources.tracking import StageTracking
+from trademl_assets.storage.commit import ArtifactStore
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
+EXPERIMENT_TAG = "trademl/experiment"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+Report = Callable[[str], None]
+
+
+class RunFailedError(TradeMLError):
+    """A Dagster run failed; the message names the asset, the run and the cause."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a drive did.
+
+    Attributes:
+        made: Partitions made, by asset.
+        fresh: Partitions that were up to date, by asset.
+        seconds: How long it took.
+    """
+
+    made: dict[str, int]
+    fresh: dict[str, int]
+    seconds: float
+
+
+class Drive:
+    """Launches the runs of a deployment.
+
+    Args:
+        deployment: The deployment.
+        definitions: Its definitions.
+        instance: Dagster's persistent instance, which keeps the history.
+        store: Where manifests are read.
+        tracking: MLflow.
+        report: Takes lines for the one who watches.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        definitions: dg.Definitions,
+        *,
+        instance: dg.DagsterInstance,
+        store: ArtifactStore,
+        tracking: StageTracking,
+        report: Report,
+    ) -> None:
+        self._deployment = deployment
+        self._definitions = definitions
+        self._instance = instance
+        self._store = store
+        self._tracking = tracking
+        self._report = report
+
+    def run(self, experiment: str | None, until: str | None = None) -> Outcome:
+        """Make everything stale that a target needs.
+
+        Args:
+            experiment: The experiment; None means all partitions of `until`.
+            until: Last asset that is made, None for all.
+
+        Raises:
+            ConfigError: The target is not known.
+            RunFailedError: A run failed; what was made before it stays.
+        """
+        started = time.monotonic()
+        needed = wanted(self._deployment, experiment, until)
+        self._recover()
+        made: dict[str, int] = {}
+        fresh: dict[str, int] = {}
+        for number, (asset, keys) in enumerate(needed.items(), start=1):
+            stale = stage_of(self._store, self._deployment.lineage, asset, keys).stale
+            made[asset], fresh[asset] = len(stale), len(keys) - len(stale)
+            head = f"[{number}/{len(needed)}] {asset}"
+            if not stale:
+                self._report(f"{head}: {len(keys)} up to date")
+                continue
+            self._report(f"{head}: {len(stale)} of {len(keys)} to make ({next(iter(stale.values()))})")
+            begun = time.monotonic()
+            for first, last in self._runs(asset, list(stale)):
+                self._launch(asset, first, last, experiment)
+            self._report(f"{head}: {len(stale)} made in {readable_seconds(time.monotonic() - begun)}")
+        return Outcome(made, fresh, time.monotonic() - started)
+
+    def _recover(self) -> None:
+        dead = close_dead_runs(self._instance, self._tracking)
+        if dead:
+            self._report(
+                f"marked {len(dead)} run(s) as failed whose process is gone: {', '.join(run[:8] for run in dead)}"
+            )
+        swept = self._store.sweep()
+        if swept:
+            self._report(f"removed {swept} file(s) that a killed writer left behind")
+
+    def _runs(self, asset: str, stale: list[str]) -> Iterator[tuple[str, str]]:
+        space = self._deployment.space(ENTRIES[asset].space)
+        limit = self._deployment.configuration.platform.partitions_per_run
+        for start in range(0, len(stale), limit):
+            yield from ranges(stale[start : start + limit], space)
+
+    def _launch(self, asset: str, first: str, last: str, experiment: str | None) -> None:
+        job = self._definitions.resolve_job_def(job_of(asset))
+        layer = job.asset_layer
+        checks = layer.get(dg.AssetKey(asset)).check_keys
+        selected = job.get_subset(asset_selection={dg.AssetKey(asset)}, asset_check_selection=set(checks))
+        target = {} if experiment is None else {EXPERIMENT_TAG: experiment}
+        result = selected.execute_in_process(
+            instance=self._instance,
+            tags={RANGE_START: first, RANGE_END: last, **target, **process_tag()},
+            run_config=_QUIET,
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailedError(f"{asset} {first} to {last}: {_cause(result)} (Dagster run {result.run_id})")
+
+
+def _cause(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            if error is not None:
+                return error.message.strip()
+    failed = [each for each in result.get_asset_check_evaluations() if not each.passed]
+    if failed:
+        texts = {
+            str(value.value) for each in failed for name, value in each.metadata.items() if name.startswith("problem")
+        }
+        return f"check {', '.join(each.check_name for each in failed)}: {'; '.join(sorted(texts))}"
+    return "see the run's log"

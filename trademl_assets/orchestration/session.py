@@ -1,0 +1,77 @@
+"""From a configuration to a drive on the persistent instance: what the command line calls."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+
+from trademl_assets.configuration.model import Configuration
+from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.drive import Drive, Outcome, Report
+from trademl_assets.orchestration.planning import plan, wanted
+from trademl_assets.orchestration.progress import readable_seconds
+from trademl_assets.orchestration.resources.tracking import StageTracking
+from trademl_assets.orchestration.state import AssetState, asset_states
+from trademl_assets.storage.commit import ArtifactStore
+
+_KEYS_SHOWN = 3
+
+
+def run_target(
+    configuration: Configuration,
+    definitions: dg.Definitions,
+    *,
+    experiment: str | None,
+    until: str | None,
+    report: Report,
+) -> Outcome:
+    """Make everything stale that a target needs, and say so line by line.
+
+    Args:
+        configuration: The deployment's configuration.
+        definitions: Its definitions.
+        experiment: The experiment; None means all partitions of `until`.
+        until: Last asset, None for all.
+        report: Takes lines for the one who watches.
+
+    Raises:
+        TradeMLError: A run failed, or the target is not known.
+    """
+    store = _store(configuration)
+    with dg.DagsterInstance.get() as instance:
+        drive = Drive(
+            Deployment.of(configuration),
+            definitions,
+            instance=instance,
+            store=store,
+            tracking=StageTracking(configuration.tracking),
+            report=report,
+        )
+        outcome = drive.run(experiment, until)
+    made, fresh = sum(outcome.made.values()), sum(outcome.fresh.values())
+    report(f"{made} partition(s) made, {fresh} up to date, in {readable_seconds(outcome.seconds)}")
+    return outcome
+
+
+def plan_target(configuration: Configuration, experiment: str | None, until: str | None) -> Iterator[str]:
+    """Yield what would be made and why, a line a stage and reason."""
+    deployment = Deployment.of(configuration)
+    for stage in plan(_store(configuration), deployment, wanted(deployment, experiment, until)):
+        yield f"{stage.asset}: {len(stage.stale)} of {len(stage.keys)} to make"
+        by_reason: dict[str, list[str]] = {}
+        for key, reason in stage.stale.items():
+            by_reason.setdefault(reason, []).append(key)
+        for reason, keys in by_reason.items():
+            shown = ", ".join(keys[:_KEYS_SHOWN]) + (
+                f" and {len(keys) - _KEYS_SHOWN} more" if len(keys) > _KEYS_SHOWN else ""
+            )
+            yield f"    {reason}: {shown}"
+
+
+def target_states(configuration: Configuration) -> list[AssetState]:
+    """Return the state of every asset of a deployment."""
+    return asset_states(_store(configuration), Deployment.of(configuration))
+
+
+def _store(configuration: Configuration) -> ArtifactStore:
+    return ArtifactStore.at(Path(configuration.platform.storage_root))
