@@ -59,6 +59,11 @@ class Ingredients:
         """First global step at or after the first block's begin."""
         return int(np.searchsorted(self.series.instants_us, self.blocks[0].first_us))
 
+    @property
+    def end_step(self) -> int:
+        """First global step at or after the last block's end."""
+        return int(np.searchsorted(self.series.instants_us, self.blocks[-1].last_us))
+
     @cached_property
     def sigma(self) -> SigmaPaths:
         """Trailing sigmas of all instruments."""

@@ -43,11 +43,13 @@ def cut_steps(ingredients: Ingredients, first_step: int, last_step: int) -> Ingr
 
 
 def choose_cuts(ingredients: Ingredients, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """`count` random steps, and as many steps at the edges of gaps (fewer where there are fewer), sorted."""
+    """`count` random steps within the blocks, and at most as many at the edges of gaps, sorted."""
     series = ingredients.series
-    edges = np.flatnonzero((np.diff(series.state.astype(np.int8), axis=0) != 0).any(axis=1))
+    first, last = ingredients.start_step, max(ingredients.end_step - 1, ingredients.start_step + 1)
+    states = series.state[first:last].astype(np.int8)
+    edges = first + np.flatnonzero((np.diff(states, axis=0) != 0).any(axis=1))
     chosen = rng.choice(edges, size=min(count, len(edges)), replace=False)
-    return np.unique(np.concatenate([rng.integers(0, series.steps - 1, size=count), chosen]))
+    return np.unique(np.concatenate([rng.integers(first, last, size=count), chosen]))
 
 
 def first_difference(
@@ -80,7 +82,9 @@ def _randomise_series(series: GridSeries, last_us: int, rng: np.random.Generator
     columns = {
         name: getattr(series, name).copy() for name in ("mid", "state", "age_seconds", "spread_bps", "microprice_bps")
     }
-    level = np.nanmean(series.mid, axis=0)
+    seen = ~np.isnan(series.mid)
+    level = np.where(seen, series.mid, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    level[level == 0] = 1.0
     columns["mid"][later] = level * np.exp(rng.normal(0.0, SHOCK, shape))
     columns["state"][later] = np.where(rng.random(shape) < OBSERVED_SHARE, OBSERVED, MISSING)
     columns["age_seconds"][later] = 0.0

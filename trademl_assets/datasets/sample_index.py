@@ -39,7 +39,7 @@ def make_index(ingredients: Ingredients) -> SampleIndex:
     labels, target = parameters.labels, ingredients.target_position
     cadence = frame.cadence_seconds
     steps = decision_steps(
-        ingredients.start_step, series.steps, frame.steps_per_day, cadence, labels.training_phase_seconds
+        ingredients.start_step, ingredients.end_step, frame.steps_per_day, cadence, labels.training_phase_seconds
     )
     on_stride = (steps % frame.steps_per_day) * cadence % labels.decision_stride_seconds == 0
     horizon_steps = labels.horizon_seconds // cadence

@@ -197,6 +197,8 @@ def test_one_hour_of_a_second_grid_style_split_starts_at_its_first_instant(fille
     assert parts.index["t1"][-1] <= datetime(2024, 1, 4, 16, 30, tzinfo=UTC)
     assert parts.recipe["segments"] == {"start_step": 720, "length_steps": 60, "lookback_steps": 60}
     assert parts.recipe["effective_samples"]["train"] == pytest.approx(60.0)
+    assert parts.recipe["counts"]["candidates"] == 270, "nothing beyond the last block"
+    assert parts.recipe["counts"]["outside_blocks"] == 0
 
 
 def test_pictures_are_png_and_deterministic(example_parts: DatasetParts) -> None:

@@ -10,6 +10,7 @@ from trademl_assets.datasets.build import DatasetParts, build_dataset, make_cloc
 from trademl_assets.datasets.clock import ClockFits
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
 from trademl_assets.datasets.leakage import SHIPPED, Audited, Fits, LeakageReport, audit, audit_parts, fits_of
+from trademl_assets.datasets.perturbation import choose_cuts
 from trademl_assets.datasets.scaling import fit_scaling
 from trademl_assets.datasets.streams import PRICE_COLUMNS
 from trademl_assets.storage.commit import ArtifactStore
@@ -30,6 +31,19 @@ def test_an_honest_dataset_passes_every_rule(filled_store: ArtifactStore, exampl
     assert report.passed, report.violations
     assert len(report.findings) >= 18
     assert all(set(row) == {"rule", "passed", "detail"} for row in report.as_rows())
+
+
+def test_an_honest_dataset_of_two_hours_is_cut_within_them(filled_store: ArtifactStore) -> None:
+    values = stated() | {"first_instant": "2024-01-04T12:00:00Z", "minimum_history": "PT0S", "last_day": "2024-01-04"}
+    for block in values["split"]["blocks"]:
+        block["length"] = "PT30M"
+    values["labels"] |= {"horizon_seconds": 60, "decision_stride_seconds": 60, "training_phase_seconds": 60}
+    parts = build_dataset(filled_store, parameters_of(values), FRAME)
+    assert audit_parts(filled_store, parts, SHIPPED).passed
+    ingredients = read_ingredients(filled_store, parameters_of(values), FRAME)
+    cuts = choose_cuts(ingredients, 50, np.random.default_rng(0))
+    assert 720 <= cuts.min() < 740
+    assert 820 < cuts.max() < 840
 
 
 def test_a_shuffled_split_is_found(filled_store: ArtifactStore, example_parts: DatasetParts) -> None:
