@@ -1,20 +1,20 @@
 """The judgement on a calibrated model: a verdict on the test block, with the figures that carry it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from trademl_assets.evaluation.best_possible import BestPossible, judge_against_optimum
-from trademl_assets.evaluation.excess import ExcessCalibrationError, excess_calibration_error
+from trademl_assets.evaluation.best_possible import judge_against_optimum
+from trademl_assets.evaluation.excess import excess_calibration_error
+from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference
 from trademl_assets.evaluation.references import VOLATILITY_REFERENCES, baseline_losses
-from trademl_assets.evaluation.skill import Dependence, Skill, interval_of_means, judge_skills, measure_dependence
-from trademl_assets.evaluation.verdict import Verdict, decide
+from trademl_assets.evaluation.skill import Dependence, interval_of_means, judge_skills, measure_dependence
+from trademl_assets.evaluation.verdict import decide
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.scoring import metrics
@@ -50,78 +50,6 @@ class EvaluationParameters(Parameters):
     seed: int = Field(ge=0)
 
 
-@dataclass(frozen=True)
-class PartScores:
-    """Scores of one held-out part.
-
-    Attributes:
-        part: Its name.
-        samples: Decisions.
-        effective_samples: Independent labels: covered span over horizon.
-        first: First decision (ISO 8601, UTC).
-        last: Last label end.
-        before: Metrics before calibration.
-        after: Metrics after it.
-    """
-
-    part: str
-    samples: int
-    effective_samples: float
-    first: str
-    last: str
-    before: dict[str, float]
-    after: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Everything that was found about one model; all fields are JSON values through `as_dict`.
-
-    Attributes:
-        verdict: "skill", "no skill" or "too little data to calibrate or judge".
-        sentence: The verdict in one line with its figures.
-        class_names: Names of the classes, lowest return first.
-        parts: Scores of every held-out part, test last.
-        skills: Log-loss against the baselines on the test part, VOLATILITY_REFERENCES first.
-        intervals: Metric -> interval on the test part after calibration.
-        excess: "before" and "after" -> excess calibration error on the test part.
-        classes: Class scores on the test part after calibration: precision, recall, f1, support, ece.
-        confusion: (C, C) counts on the test part, rows true.
-        calibration: What was fitted, as `Calibration.as_dict` gives it.
-        dependence: Overlap and block length that the intervals allow for.
-        confidence: Of all intervals, two-sided.
-        best: Comparison with the optimum, None where no optimum is known or there is no signal.
-    """
-
-    verdict: Verdict
-    sentence: str
-    class_names: tuple[str, ...]
-    parts: tuple[PartScores, ...]
-    skills: tuple[Skill, ...]
-    intervals: dict[str, tuple[float, float]]
-    excess: dict[str, ExcessCalibrationError]
-    classes: dict[str, list[float]]
-    confusion: list[list[float]]
-    calibration: dict[str, Any]
-    dependence: Dependence
-    confidence: float
-    best: BestPossible | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
-
-    @property
-    def reference(self) -> Skill:
-        """Skill against the stronger forecast that knows the volatility alone."""
-        return min(self.skills[: len(VOLATILITY_REFERENCES)], key=lambda skill: skill.difference)
-
-    @property
-    def test(self) -> PartScores:
-        """Scores of the test part."""
-        return self.parts[-1]
-
-
 def judge_model(
     predictions: pl.DataFrame,
     index: pl.DataFrame,
@@ -150,9 +78,11 @@ def judge_model(
     labels = rows["label"].to_numpy().astype(np.int64)
     spans = (rows["t0"].to_physical().to_numpy(), rows["t1"].to_physical().to_numpy())
     dependence = measure_dependence(*spans, parameters.block_horizons, parameters.minimum_block)
+    losses = metrics.log_losses(probabilities["after"], labels)
+    baselines = baseline_losses(rows, index, labels, boundaries_bps, parameters.baselines)
     skills = judge_skills(
-        metrics.log_losses(probabilities["after"], labels),
-        baseline_losses(rows, index, labels, boundaries_bps, parameters.baselines),
+        losses,
+        baselines,
         dependence,
         replicates=parameters.bootstrap_replicates,
         confidence=parameters.interval_confidence,
@@ -188,6 +118,7 @@ def judge_model(
         class_names=metrics.class_names(boundaries_bps),
         parts=parts,
         skills=skills,
+        days=_daily_gains(rows, baselines[stronger_reference(skills).baseline] - losses),
         intervals=_metric_intervals(probabilities["after"], labels, dependence, parameters),
         excess={
             stage: excess_calibration_error(
@@ -219,6 +150,15 @@ def decisions(predictions: pl.DataFrame) -> pl.DataFrame:
     if rows.is_empty():
         raise EvaluationError("no predictions for the test part -> predict the test block, too")
     return rows
+
+
+def _daily_gains(rows: pl.DataFrame, gains: Floats) -> tuple[DayGain, ...]:
+    daily = (
+        pl.DataFrame({"day": rows["t0"].dt.date(), "gain": gains})
+        .group_by("day", maintain_order=True)
+        .agg(pl.len().alias("samples"), pl.col("gain").mean())
+    )
+    return tuple(DayGain(row["day"].isoformat(), row["samples"], row["gain"]) for row in daily.iter_rows(named=True))
 
 
 def _has(predictions: pl.DataFrame, part: str) -> bool:

@@ -32,7 +32,7 @@ def baseline_losses(
 
     Args:
         rows: The judged decisions: t0, sigma_bps.
-        index: Sample index: on_stride, part, t0, t1, label, return_bps, sigma_bps; only its training rows are fitted on.
+        index: Sample index with on_stride, part, t0, t1, label, return_bps, sigma_bps; fitted on its training rows.
         labels: (N,) classes that came true in `rows`.
         boundaries_bps: (C - 1,) class edges.
         parameters: Bins and smoothing.

@@ -1,0 +1,139 @@
+"""The report page: one self-contained HTML text with its pictures inside, equal for equal input."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import jinja2
+import polars as pl
+
+from trademl_assets.evaluation import plots
+from trademl_assets.evaluation.judge import decisions
+from trademl_assets.evaluation.judgement import Judgement
+from trademl_assets.tuning.history import draw_history
+
+METRICS = {
+    "log_loss": "log-loss, nats",
+    "brier": "Brier score (0 to 2)",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "weighted_f1": "weighted F1",
+    "directional_accuracy": "directional accuracy",
+    "top_2": "true class among the top 2",
+    "top_3": "true class among the top 3",
+    "entropy": "mean entropy, nats",
+    "ece": "ECE, top label, equal width",
+    "mce": "MCE, top label",
+    "ece_equal_mass": "ECE, top label, equal mass",
+    "classwise_ece": "class-wise ECE",
+}
+SECONDS_PER_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class LineageRow:
+    """One artifact the model stands on: asset, partition (or a span of them), content hash, code version."""
+
+    asset: str
+    partition: str
+    content_hash: str
+    code_version: str
+
+
+@dataclass(frozen=True)
+class ReportMaterial:
+    """What the report shows beside the judgement.
+
+    Attributes:
+        experiment: Its name.
+        model: Its name.
+        target: Labelled instrument.
+        horizon: Horizon as a reader would say it, such as "30 min".
+        class_distribution: Part -> decisions of every class.
+        learning_curves: Of every member.
+        trials: Table of the study, empty where nothing was searched.
+        study_note: What the study did, one sentence.
+        lineage: Artifacts from the model down to its sources.
+        configuration: The effective configuration as text, secrets as references.
+    """
+
+    experiment: str
+    model: str
+    target: str
+    horizon: str
+    class_distribution: Mapping[str, Sequence[int]]
+    learning_curves: Sequence[plots.LearningCurve]
+    trials: pl.DataFrame
+    study_note: str
+    lineage: Sequence[LineageRow]
+    configuration: str
+
+
+def render_report(judgement: Judgement, predictions: pl.DataFrame, material: ReportMaterial) -> str:
+    """Return the page.
+
+    Args:
+        judgement: On the model.
+        predictions: Table of `calibrate_predictions`, for the reliability diagrams.
+        material: Everything else.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_read_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "signed": _signed, "p": _p_text}
+    return environment.get_template("report.html.j2").render(
+        judgement=judgement,
+        material=material,
+        images=_draw(judgement, decisions(predictions), material),
+        metrics=[(name, title) for name, title in METRICS.items() if name in judgement.test.after],
+        block_hours=judgement.dependence.block_seconds / SECONDS_PER_HOUR,
+        level=f"{judgement.confidence:.0%}",
+        trials=material.trials.to_dicts(),
+    )
+
+
+def _draw(judgement: Judgement, rows: pl.DataFrame, material: ReportMaterial) -> dict[str, str]:
+    """Pictures by name as data URLs."""
+    names, reference = judgement.class_names, judgement.reference
+    drawn = {
+        "reliability": plots.draw_reliability(rows),
+        "class_reliability": plots.draw_class_reliability(rows, names),
+        "confusion": plots.draw_confusion(judgement.confusion, names),
+        "skills": plots.draw_skills(judgement.skills, judgement.confidence),
+        "daily": plots.draw_daily_gain(
+            [found.day for found in judgement.days], [found.gain for found in judgement.days], reference.baseline
+        ),
+        "classes": plots.draw_class_distribution(material.class_distribution, names),
+    }
+    if material.learning_curves:
+        drawn["learning"] = plots.draw_learning_curves(material.learning_curves)
+    if material.trials.height:
+        drawn["study"] = draw_history(material.trials)
+    return {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in drawn.items()}
+
+
+def _read_template(name: str) -> str:
+    return resources.files("trademl_assets.evaluation").joinpath(name).read_text(encoding="utf-8")
+
+
+def _number(value: Any, digits: int = 4) -> str:
+    """Text of a number in a table; a dash for none, whole numbers and texts as they are."""
+    if value is None:
+        return "–"  # noqa: RUF001 -- the dash of an empty cell
+    if isinstance(value, float):
+        return f"{value:.{digits}f}" if abs(value) >= 10**-digits or value == 0 else f"{value:.2e}"
+    return str(value)
+
+
+def _signed(value: float, digits: int = 4) -> str:
+    return f"{value:+.{digits}f}"
+
+
+def _p_text(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"  # noqa: PLR2004 -- what four decimals can show
