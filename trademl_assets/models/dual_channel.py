@@ -1,0 +1,98 @@
+"""The dual-channel network: books and prices of a day at full resolution, daily vectors of months, and the clock.
+
+short term: streams -> step features -> patches -> tokens -> LSTM        \\
+long term:  daily vectors -> convolutions over days                       > merge -> head -> logits
+clock and trailing volatility at the decision                            /
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.encoders import PatchEncoder, RecurrentHistory, activation
+from trademl_assets.models.heads import MixtureOverBoundaries, build_head
+from trademl_assets.models.inputs import ModelInputs
+from trademl_assets.models.long_term import LongTermChannel
+from trademl_assets.models.network import Network, SegmentBatch
+from trademl_assets.models.parameters import DualChannelParameters
+from trademl_assets.models.step_features import StepFeatures
+
+
+class DualChannel(Network):
+    """The network.
+
+    Args:
+        parameters: Its shape.
+        inputs: The dataset it reads.
+
+    Raises:
+        ConfigError: The parameters do not fit the dataset.
+    """
+
+    def __init__(self, parameters: DualChannelParameters, inputs: ModelInputs) -> None:
+        super().__init__()
+        self.streams = parameters.streams
+        self.step_features = StepFeatures(inputs, parameters)
+        self.patch_steps = parameters.patch.steps
+        lookback = max(inputs.stream(name).lookback_steps for name in parameters.step_streams)
+        if lookback % self.patch_steps:
+            raise ConfigError(
+                f"patch.steps ({self.patch_steps}) does not divide the look-back of {lookback} steps -> change either"
+            )
+        self.window_steps = lookback if parameters.history.kind == "window" else None
+        self.encoder = PatchEncoder(self.step_features.width, parameters.patch)
+        self.history = RecurrentHistory(parameters.patch.token_width, lookback // self.patch_steps, parameters.history)
+        self.long_term = (
+            None
+            if parameters.long_term is None
+            else LongTermChannel(inputs.stream("long_term"), parameters.long_term)
+        )
+        clock = inputs.stream("clock").shape[-1] if parameters.clock else 0
+        summary = 0 if parameters.long_term is None else parameters.long_term.width
+        width = parameters.history.width + summary + clock + 1
+        layers: list[nn.Module] = []
+        for wanted in parameters.merge.widths:
+            layers += [
+                nn.Linear(width, wanted),
+                activation(parameters.merge.activation),
+                nn.Dropout(parameters.merge.dropout),
+            ]
+            width = wanted
+        self.merge = nn.Sequential(*layers)
+        self.head = build_head(width, inputs.boundaries_bps, parameters.head)
+        self.has_density = isinstance(self.head, MixtureOverBoundaries)
+        self.log_reference_bps = _log_reference(inputs.boundaries_bps)
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        """Return (N, C) logits."""
+        logits: Tensor = self.head(self.merged(batch), batch.sigma_bps)
+        return logits
+
+    def log_density(self, batch: SegmentBatch) -> Tensor:
+        """Return (N,) log densities of the realised returns in units of sigma."""
+        assert isinstance(self.head, MixtureOverBoundaries)  # noqa: S101 -- `has_density` was asked before
+        return self.head.log_density(self.merged(batch), batch.returns_bps / batch.sigma_bps)
+
+    def merged(self, batch: SegmentBatch) -> Tensor:
+        """Return (N, width) merged states, what the head reads."""
+        parts = [self.history(self.encoder(batch), batch)]
+        if self.long_term is not None and batch.days is not None:
+            parts.append(self.long_term(batch.days)[batch.decision_day])
+        if batch.clock is not None:
+            parts.append(batch.clock)
+        parts.append((torch.log(batch.sigma_bps) - self.log_reference_bps)[:, None])
+        merged: Tensor = self.merge(torch.cat(parts, dim=1))
+        return merged
+
+
+def _log_reference(boundaries_bps: tuple[float, ...]) -> float:
+    """Log of the boundaries' root mean square: sigma is read relative to the class grid."""
+    square = sum(edge**2 for edge in boundaries_bps) / len(boundaries_bps)
+    return 0.5 * math.log(square) if square > 0 else 0.0
+
+
+def build_dual_channel(parameters: DualChannelParameters, inputs: ModelInputs) -> DualChannel:
+    """Build the network with fresh weights from torch's global random state."""
+    return DualChannel(parameters, inputs)

@@ -1,0 +1,94 @@
+"""The shared encoder: every step is encoded once, patches of steps become tokens, tokens are read recurrently."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from trademl_assets.models.network import SegmentBatch
+from trademl_assets.models.parameters import Activation, HistoryParameters, PatchParameters
+
+_ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+def activation(name: Activation) -> nn.Module:
+    """Return an activation by name."""
+    return _ACTIVATIONS[name]()
+
+
+class PatchEncoder(nn.Module):
+    """From step features to tokens.
+
+    Args:
+        features: Width of a step's features.
+        parameters: Patch, widths, pooling.
+    """
+
+    def __init__(self, features: int, parameters: PatchParameters) -> None:
+        super().__init__()
+        self.steps = parameters.steps
+        self.step = nn.Sequential(
+            nn.Linear(features, parameters.step_width), activation(parameters.step_activation)
+        )
+        self.pools_mean = parameters.pooling == "mean"
+        pooled = parameters.step_width if self.pools_mean else parameters.step_width * parameters.steps
+        self.token = nn.Sequential(
+            nn.Linear(pooled, parameters.token_width),
+            nn.LayerNorm(parameters.token_width) if parameters.token_norm else nn.Identity(),
+            activation(parameters.token_activation),
+            nn.Dropout(parameters.dropout),
+        )
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        """Return (V, n, token width): the tokens of every view, in time order."""
+        encoded = self.step(batch.steps)
+        patches = (batch.steps.shape[1] - 1) // self.steps
+        views = []
+        for segment, phase in zip(batch.view_segment, batch.view_phase, strict=True):
+            covered = encoded[segment, phase + 1 : phase + 1 + patches * self.steps]
+            whole = covered.shape[0] // self.steps
+            view = covered[: whole * self.steps].unflatten(0, (whole, self.steps))
+            view = view.mean(dim=1) if self.pools_mean else view.flatten(1)
+            views.append(nn.functional.pad(view, (0, 0, 0, patches - whole)))
+        tokens: Tensor = self.token(torch.stack(views))
+        return tokens
+
+
+class RecurrentHistory(nn.Module):
+    """An LSTM over tokens: one state for every decision.
+
+    Args:
+        token_width: Width of a token.
+        window_tokens: Tokens that a decision reads with `window`.
+        parameters: Kind and size.
+    """
+
+    def __init__(self, token_width: int, window_tokens: int, parameters: HistoryParameters) -> None:
+        super().__init__()
+        self.anchored = parameters.kind == "anchored"
+        self.window_tokens = window_tokens
+        self.lstm = nn.LSTM(token_width, parameters.width, parameters.layers, batch_first=True)
+        self.dropout = nn.Dropout(parameters.dropout)
+
+    def forward(self, tokens: Tensor, batch: SegmentBatch) -> Tensor:
+        """Return (N, width) states of decisions from (V, n, token width) tokens.
+
+        A decision before the first whole patch of an anchored view has the initial state, which is zero.
+        """
+        if self.anchored:
+            outputs, _ = self.lstm(tokens)
+            from_start = nn.functional.pad(outputs, (0, 0, 1, 0))
+            states = from_start[batch.decision_view, batch.decision_patches]
+        else:
+            offsets = torch.arange(-self.window_tokens, 0, device=tokens.device)
+            positions = batch.decision_patches[:, None] + offsets
+            outputs, _ = self.lstm(tokens[batch.decision_view[:, None], positions])
+            states = outputs[:, -1]
+        dropped: Tensor = self.dropout(states)
+        return dropped

@@ -1,0 +1,134 @@
+"""What a network is told of a dataset: its streams, their statistics and its classes; as JSON it travels with weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trademl_assets.datasets.windows import Dataset
+from trademl_assets.foundation.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class StreamInput:
+    """One stream.
+
+    Attributes:
+        shape: Of one step (long_term: of one day).
+        columns: Names of the last axis (long_term: of the statistics).
+        lookback_steps: Look-back in the stream's own steps.
+        center: Subtracted from a value, float32 of `shape`.
+        scale: Divides it, float32 of `shape`.
+        clip: Bound of a scaled value.
+    """
+
+    shape: tuple[int, ...]
+    columns: tuple[str, ...]
+    lookback_steps: int
+    center: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    clip: float
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """All that a network must know to be built.
+
+    Attributes:
+        streams: The streams it reads, by name.
+        instruments: In the order of the columns.
+        target: The labelled instrument.
+        cadence_seconds: Seconds between steps.
+        boundaries_bps: (C - 1,) class edges of the log return in bps.
+    """
+
+    streams: Mapping[str, StreamInput]
+    instruments: tuple[str, ...]
+    target: str
+    cadence_seconds: int
+    boundaries_bps: tuple[float, ...]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes C."""
+        return len(self.boundaries_bps) + 1
+
+    def stream(self, name: str) -> StreamInput:
+        """Return a stream.
+
+        Raises:
+            ConfigError: There is no such stream.
+        """
+        try:
+            return self.streams[name]
+        except KeyError:
+            raise ConfigError(
+                f"the model reads the stream {name!r}, the dataset has {sorted(self.streams)} -> switch the stream off "
+                f"in the model or give the dataset's streams.{name}"
+            ) from None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values; `from_json` reads them back exactly."""
+        return {
+            "streams": {
+                name: {
+                    "shape": list(stream.shape),
+                    "columns": list(stream.columns),
+                    "lookback_steps": stream.lookback_steps,
+                    "center": stream.center.astype(np.float64).tolist(),
+                    "scale": stream.scale.astype(np.float64).tolist(),
+                    "clip": None if np.isinf(stream.clip) else stream.clip,
+                }
+                for name, stream in self.streams.items()
+            },
+            "instruments": list(self.instruments),
+            "target": self.target,
+            "cadence_seconds": self.cadence_seconds,
+            "boundaries_bps": list(self.boundaries_bps),
+        }
+
+    @classmethod
+    def from_json(cls, stated: Mapping[str, Any]) -> "ModelInputs":
+        """Read what `as_json` returned."""
+        streams = {
+            name: StreamInput(
+                shape=tuple(stream["shape"]),
+                columns=tuple(stream["columns"]),
+                lookback_steps=int(stream["lookback_steps"]),
+                center=np.asarray(stream["center"], np.float32).reshape(stream["shape"]),
+                scale=np.asarray(stream["scale"], np.float32).reshape(stream["shape"]),
+                clip=float("inf") if stream["clip"] is None else float(stream["clip"]),
+            )
+            for name, stream in stated["streams"].items()
+        }
+        return cls(
+            streams,
+            tuple(stated["instruments"]),
+            str(stated["target"]),
+            int(stated["cadence_seconds"]),
+            tuple(float(edge) for edge in stated["boundaries_bps"]),
+        )
+
+
+def inputs_of(dataset: Dataset) -> ModelInputs:
+    """Return what a network is told of a dataset: all streams it has."""
+    streams = {}
+    for name in dataset.streams:
+        scaling = dataset.scaling(name)
+        streams[name] = StreamInput(
+            dataset.step_shape(name),
+            dataset.columns(name),
+            dataset.lookback_steps(name),
+            scaling.center,
+            scaling.scale,
+            scaling.clip,
+        )
+    return ModelInputs(
+        streams,
+        dataset.instruments,
+        dataset.target,
+        dataset.cadence_seconds,
+        tuple(float(edge) for edge in dataset.boundaries_bps),
+    )

@@ -1,0 +1,51 @@
+"""The long-term channel: a convolution over the daily vectors of the look-back."""
+
+from torch import Tensor, nn
+
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.encoders import activation
+from trademl_assets.models.inputs import StreamInput
+from trademl_assets.models.parameters import LongTermParameters
+from trademl_assets.models.step_features import Standardise
+
+
+class LongTermChannel(nn.Module):
+    """Convolutions over days, all statistics and assets stacked as channels, then one summary.
+
+    Args:
+        stream: The long-term stream, of shape (statistics, assets) a day.
+        parameters: Convolutions and width.
+
+    Raises:
+        ConfigError: The look-back is shorter than the kernels need.
+    """
+
+    def __init__(self, stream: StreamInput, parameters: LongTermParameters) -> None:
+        super().__init__()
+        self.standardise = Standardise(stream)
+        layers: list[nn.Module] = []
+        channels, length = stream.shape[0] * stream.shape[1], stream.lookback_steps
+        for width in parameters.channels:
+            length = (length - parameters.kernel_days) // parameters.stride_days + 1
+            if length < 1:
+                raise ConfigError(
+                    f"long_term: {len(parameters.channels)} convolutions of {parameters.kernel_days} days at stride "
+                    f"{parameters.stride_days} do not fit a look-back of {stream.lookback_steps} days -> shorten them"
+                )
+            layers += [
+                nn.Conv1d(channels, width, parameters.kernel_days, parameters.stride_days),
+                activation(parameters.activation),
+            ]
+            channels = width
+        self.convolutions = nn.Sequential(*layers)
+        self.summary = nn.Sequential(
+            nn.Linear(channels * length, parameters.width),
+            activation(parameters.activation),
+            nn.Dropout(parameters.dropout),
+        )
+
+    def forward(self, days: Tensor) -> Tensor:
+        """Return (D, width) summaries of (D, look-back days, statistics, assets) vectors, oldest day first."""
+        stacked = self.standardise(days).flatten(2).transpose(1, 2)
+        summary: Tensor = self.summary(self.convolutions(stacked).flatten(1))
+        return summary

@@ -1,0 +1,91 @@
+"""What every network of the platform takes and gives: a batch of segments in, class logits out."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SegmentBatch:
+    """Segments of B stretches of steps, V views of them at a phase, N decisions that fall on patches of the views.
+
+    View v reads the steps of segment `view_segment[v]` from position `view_phase[v]` + 1 on; its patch j covers the
+    positions phase + 1 + j * P to phase + (j + 1) * P.
+
+    Attributes:
+        steps: (B, L, F) step features; behind a shorter segment stand zeros.
+        view_segment: V segment positions.
+        view_phase: V phases, each in [0, P).
+        decision_view: (N,) int64 view of each decision.
+        decision_patches: (N,) int64 whole patches of the view up to and with the decision.
+        sigma_bps: (N,) float32 trailing sigma of the target over the horizon.
+        clock: (N, k) float32 clock at the decision, or None.
+        days: (D, look-back days, statistics, assets) float32 daily vectors of each distinct day, or None.
+        decision_day: (N,) int64 row of `days` for each decision.
+        labels: (N,) int64 classes.
+        returns_bps: (N,) float32 realised log returns over the horizon.
+        weights: (N,) float32 sample weights.
+        total_weight: Sum of the weights of the whole step of optimisation, over all processes.
+        rows: (N,) int64 positions in the dataset's index.
+    """
+
+    steps: Tensor
+    view_segment: tuple[int, ...]
+    view_phase: tuple[int, ...]
+    decision_view: Tensor
+    decision_patches: Tensor
+    sigma_bps: Tensor
+    clock: Tensor | None
+    days: Tensor | None
+    decision_day: Tensor
+    labels: Tensor
+    returns_bps: Tensor
+    weights: Tensor
+    total_weight: float
+    rows: Tensor
+
+    def to(self, device: torch.device) -> "SegmentBatch":
+        """Return the batch with its tensors on a device."""
+        moved = {
+            field.name: getattr(self, field.name).to(device)
+            for field in fields(self)
+            if isinstance(getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+
+class Network(nn.Module):
+    """Base of all families."""
+
+    step_features: "StepFeaturesLike"
+    """Parameter-free first part, applied to raw streams once."""
+    patch_steps: int
+    """Steps of a patch; decisions of one view are a multiple of it apart."""
+    window_steps: int | None
+    """Steps that a decision reads, or None where it reads from the beginning of its segment."""
+    streams: tuple[str, ...]
+    """Streams that the network reads."""
+
+    has_density: bool = False
+    """Whether `log_density` is defined."""
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        """Return (N, C) logits."""
+        raise NotImplementedError
+
+    def log_density(self, batch: SegmentBatch) -> Tensor:
+        """Return (N,) log densities of the realised returns in units of sigma, where the network has any."""
+        raise NotImplementedError
+
+
+class StepFeaturesLike(Protocol):
+    """From raw streams to step features."""
+
+    width: int
+    streams: tuple[str, ...]
+
+    def __call__(self, raw: dict[str, Tensor]) -> Tensor:
+        """Return (T, width) float32 of raw streams (T, ...)."""
+        ...

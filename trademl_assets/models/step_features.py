@@ -1,0 +1,115 @@
+"""The parameter-free first part: streams standardised with the dataset's statistics, book slots pooled into bands.
+
+Nothing here is trained, so it is computed once for all epochs and members.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.grid.encoding import BOOK_FIELDS
+from trademl_assets.models.inputs import ModelInputs, StreamInput
+from trademl_assets.models.parameters import BookFeature, BookPooling, DualChannelParameters
+
+
+class Standardise(nn.Module):
+    """scaled = clip((x - center) / scale, -clip, clip).
+
+    Args:
+        stream: Statistics of the stream.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, stream: StreamInput) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.from_numpy(stream.center.copy()))
+        self.register_buffer("scale", torch.from_numpy(stream.scale.copy()))
+        self.clip = stream.clip
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return float32 of the shape of `values` (..., *stream shape)."""
+        return ((values.float() - self.center) / self.scale).clamp(-self.clip, self.clip)
+
+
+class BandPooling(nn.Module):
+    """Pools the slots of a book into bands.
+
+    Args:
+        stream: The book stream; its step has shape (slots, assets * 4) with the fields of the grid.
+        parameters: Bands and features.
+    """
+
+    def __init__(self, stream: StreamInput, parameters: BookPooling) -> None:
+        super().__init__()
+        slots, columns = stream.shape
+        self.assets = columns // len(BOOK_FIELDS)
+        if columns % len(BOOK_FIELDS):
+            raise ConfigError(f"a book step has {columns} columns, not a multiple of {len(BOOK_FIELDS)}")
+        self.standardise = Standardise(stream)
+        self.slots_per_band = min(parameters.slots_per_band, slots)
+        self.bands = -(-slots // self.slots_per_band)
+        self.padding = self.bands * self.slots_per_band - slots
+        self.features: tuple[BookFeature, ...] = parameters.features
+        self.width = self.bands * self.assets * len(self.features)
+
+    def forward(self, book: Tensor) -> Tensor:
+        """Return (T, assets * bands * features) float32 of a book (T, slots, assets * 4); 0 where a band is empty."""
+        raw = book.unflatten(2, (self.assets, len(BOOK_FIELDS)))
+        bid_quantity, ask_quantity = BOOK_FIELDS.index("bid_log_quantity"), BOOK_FIELDS.index("ask_log_quantity")
+        present = ((raw[..., bid_quantity] > 0) & (raw[..., ask_quantity] > 0)).float()
+        scaled = self.standardise(book).unflatten(2, (self.assets, len(BOOK_FIELDS)))
+        count = self._band_sums(present)
+        share = 1.0 / count.clamp(min=1.0)
+        pooled: dict[str, Tensor] = {"presence": count / self.slots_per_band}
+        pairs = {
+            ("imbalance", "depth"): (bid_quantity, ask_quantity),
+            ("distance_imbalance", "distance"): (
+                BOOK_FIELDS.index("bid_distance_bps"),
+                BOOK_FIELDS.index("ask_distance_bps"),
+            ),
+        }
+        for (difference, mean), (bid, ask) in pairs.items():
+            if difference in self.features:
+                pooled[difference] = self._band_sums((scaled[..., bid] - scaled[..., ask]) * present) * share
+            if mean in self.features:
+                pooled[mean] = self._band_sums((scaled[..., bid] + scaled[..., ask]) * present) * (share / 2)
+        return torch.stack([pooled[name] for name in self.features], dim=-1).flatten(1)
+
+    def _band_sums(self, values: Tensor) -> Tensor:
+        """(T, slots, assets) -> (T, assets, bands)."""
+        padded = nn.functional.pad(values, (0, 0, 0, self.padding)) if self.padding else values
+        return padded.unflatten(1, (self.bands, self.slots_per_band)).sum(dim=2).transpose(1, 2)
+
+
+class StepFeatures(nn.Module):
+    """All step streams that a network reads, side by side: book bands, price, mask.
+
+    Args:
+        inputs: Streams and statistics.
+        parameters: Which streams are read, and how the book is pooled.
+
+    Raises:
+        ConfigError: The dataset lacks a stream.
+    """
+
+    def __init__(self, inputs: ModelInputs, parameters: DualChannelParameters) -> None:
+        super().__init__()
+        self.streams = parameters.step_streams
+        parts: dict[str, nn.Module] = {}
+        self.width = 0
+        for name in self.streams:
+            stream = inputs.stream(name)
+            if name == "book" and parameters.book is not None:
+                pooling = BandPooling(stream, parameters.book)
+                parts[name] = pooling
+                self.width += pooling.width
+            else:
+                parts[name] = Standardise(stream)
+                self.width += stream.shape[-1]
+        self.parts = nn.ModuleDict(parts)
+
+    def forward(self, raw: dict[str, Tensor]) -> Tensor:
+        """Return (T, width) float32 of raw streams, each (T, ...)."""
+        return torch.cat([self.parts[name](raw[name]) for name in self.streams], dim=1)

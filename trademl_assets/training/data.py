@@ -1,0 +1,229 @@
+"""Feeding a network from a dataset: step features computed once, segments batched with the decisions that share them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from trademl_assets.datasets.parameters import Part
+from trademl_assets.datasets.windows import Dataset
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.network import Network, SegmentBatch
+
+_CHUNK_STEPS = 2048
+"""Steps whose features are computed together: a working set that stays in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive steps and the decisions made on them.
+
+    Attributes:
+        first_step: First step (inclusive), where an anchored history begins.
+        last_step: End (exclusive).
+        rows: (n,) positions in the dataset's index.
+        phases: (n,) phase of each decision: its distance from `first_step` modulo the patch.
+        patches: (n,) whole patches from its phase up to the decision.
+    """
+
+    first_step: int
+    last_step: int
+    rows: NDArray[np.int64]
+    phases: NDArray[np.int64]
+    patches: NDArray[np.int64]
+
+    def at_phase(self, phase: int) -> "Stretch":
+        """Return the stretch with the decisions of one phase only."""
+        chosen = self.phases == phase
+        return replace(self, rows=self.rows[chosen], phases=self.phases[chosen], patches=self.patches[chosen])
+
+
+class SegmentFeed:
+    """Everything a network reads of a dataset, held in memory and shared by all epochs and members.
+
+    Args:
+        dataset: The opened dataset.
+        network: A network of the family, for its parameter-free first part, patch and window.
+
+    Raises:
+        ConfigError: The dataset lacks a stream that the network reads.
+    """
+
+    def __init__(self, dataset: Dataset, network: Network) -> None:
+        self.dataset = dataset
+        self.patch_steps = network.patch_steps
+        self.window_steps = network.window_steps
+        self.features = _step_features(dataset, network)
+        index = dataset.index
+        self.step = index["step"].to_numpy()
+        self.label = torch.from_numpy(index["label"].to_numpy().astype(np.int64))
+        self.sigma = torch.from_numpy(index["sigma_bps"].to_numpy().astype(np.float32))
+        self.returns = torch.from_numpy(index["return_bps"].to_numpy().astype(np.float32))
+        self.weight = torch.from_numpy(index["weight"].to_numpy().astype(np.float32))
+        self.day = self.step // dataset.steps_per_day
+        self._clock: Tensor | None = None
+        if "clock" in network.streams:
+            self._clock = torch.from_numpy(_decision_clock(dataset, self.step))
+        self._reads_days = "long_term" in network.streams
+
+    def stretches(self, part: Part, *, on_stride_only: bool) -> list[Stretch]:
+        """The segments of a part with the decisions that fall in them."""
+        return [self._stretch(segment.first_step, segment.last_step, segment.rows)
+                for segment in self.dataset.segments(part, on_stride_only=on_stride_only)]
+
+    def _stretch(self, first_step: int, last_step: int, rows: NDArray[np.int64]) -> Stretch:
+        steps = self.step[rows]
+        if self.window_steps is not None:
+            first_step = int(steps.min()) - self.window_steps
+            if first_step < 0:
+                raise ConfigError(
+                    f"dataset {self.dataset.experiment!r}: a decision at step {steps.min()} has no window of "
+                    f"{self.window_steps} steps before it -> raise minimum_history or shorten the look-back"
+                )
+        patches, phases = np.divmod(steps - first_step, self.patch_steps)
+        return Stretch(first_step, max(last_step, int(steps.max()) + 1), rows, phases, patches)
+
+    def batch(self, stretches: Sequence[Stretch], total_weight: float | None = None) -> SegmentBatch:
+        """Put stretches side by side; behind a shorter one stand zeros, which nothing before them reads."""
+        longest = max(stretch.last_step - stretch.first_step for stretch in stretches)
+        steps = torch.zeros(len(stretches), longest, self.features.shape[1])
+        views: dict[tuple[int, int], int] = {}
+        decision_view, decision_patches, rows = [], [], []
+        for number, stretch in enumerate(stretches):
+            steps[number, : stretch.last_step - stretch.first_step] = self.features[
+                stretch.first_step : stretch.last_step
+            ]
+            for phase in np.unique(stretch.phases):
+                view = views.setdefault((number, int(phase)), len(views))
+                chosen = stretch.phases == phase
+                rows.append(stretch.rows[chosen])
+                decision_patches.append(stretch.patches[chosen])
+                decision_view.append(np.full(int(chosen.sum()), view))
+        all_rows = np.concatenate(rows)
+        at = torch.from_numpy(all_rows)
+        days, decision_day = np.unique(self.day[all_rows], return_inverse=True)
+        weights = self.weight[at]
+        return SegmentBatch(
+            steps=steps,
+            view_segment=tuple(segment for segment, _ in views),
+            view_phase=tuple(phase for _, phase in views),
+            decision_view=torch.from_numpy(np.concatenate(decision_view)),
+            decision_patches=torch.from_numpy(np.concatenate(decision_patches)),
+            sigma_bps=self.sigma[at],
+            clock=None if self._clock is None else self._clock[at],
+            days=self._daily_vectors(days) if self._reads_days else None,
+            decision_day=torch.from_numpy(decision_day),
+            labels=self.label[at],
+            returns_bps=self.returns[at],
+            weights=weights,
+            total_weight=float(weights.sum()) if total_weight is None else total_weight,
+            rows=at,
+        )
+
+    def total_weight(self, stretches: Sequence[Stretch]) -> float:
+        """Sum of the weights of all decisions of the stretches."""
+        return float(sum(self.weight[torch.from_numpy(stretch.rows)].sum() for stretch in stretches))
+
+    def _daily_vectors(self, days: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(np.stack([self.dataset.long_term(int(day)) for day in days]))
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of each step of optimisation this process computes."""
+
+    rank: int
+    processes: int
+
+
+class TrainingEpoch(IterableDataset[SegmentBatch]):
+    """One pass over the training segments in an order, and at phases, that follow from seed and epoch alone.
+
+    Args:
+        feed: The feed.
+        stretches: Training segments with all their phases.
+        segments_per_step: Segments of one step of optimisation, over all processes.
+        seed: The member's seed.
+        epoch: The epoch.
+        share: What this process computes of each step.
+    """
+
+    def __init__(
+        self,
+        feed: SegmentFeed,
+        stretches: Sequence[Stretch],
+        segments_per_step: int,
+        seed: int,
+        epoch: int,
+        share: Share,
+    ) -> None:
+        self._feed = feed
+        self._stretches = stretches
+        self._size = segments_per_step
+        self._seed = seed
+        self._epoch = epoch
+        self._share = share
+
+    def __iter__(self) -> Iterator[SegmentBatch]:
+        random = np.random.default_rng([self._seed, self._epoch])
+        order = random.permutation(len(self._stretches))
+        chosen = [
+            self._stretches[number].at_phase(int(random.choice(np.unique(self._stretches[number].phases))))
+            for number in order
+        ]
+        for first in range(0, len(chosen), self._size):
+            step = chosen[first : first + self._size]
+            own = step[self._share.rank :: self._share.processes] or step[:1]
+            batch = self._feed.batch(own, self._feed.total_weight(step))
+            if len(step) <= self._share.rank:  # nothing left for this process: it computes, but counts for nothing
+                batch = replace(batch, weights=torch.zeros_like(batch.weights))
+            yield batch
+
+
+class HeldOut(IterableDataset[SegmentBatch]):
+    """The segments of a part in time order.
+
+    Args:
+        feed: The feed.
+        stretches: Segments.
+        segments_per_batch: Segments computed together.
+    """
+
+    def __init__(self, feed: SegmentFeed, stretches: Sequence[Stretch], segments_per_batch: int) -> None:
+        self._feed = feed
+        self._stretches = stretches
+        self._size = segments_per_batch
+
+    def __iter__(self) -> Iterator[SegmentBatch]:
+        for first in range(0, len(self._stretches), self._size):
+            yield self._feed.batch(self._stretches[first : first + self._size])
+
+
+def steps_per_epoch(stretches: Sequence[Stretch], segments_per_step: int) -> int:
+    """Steps of optimisation of an epoch."""
+    return -(-len(stretches) // segments_per_step)
+
+
+def loader(batches: IterableDataset[SegmentBatch]) -> DataLoader[SegmentBatch]:
+    """Hand on ready batches, in this process."""
+    return DataLoader(batches, batch_size=None, num_workers=0)
+
+
+def _step_features(dataset: Dataset, network: Network) -> Tensor:
+    part = network.step_features
+    features = torch.empty(dataset.steps, part.width)
+    with torch.no_grad():
+        for first in range(0, dataset.steps, _CHUNK_STEPS):
+            last = min(first + _CHUNK_STEPS, dataset.steps)
+            raw = {name: torch.from_numpy(dataset.gather(name, first, last)) for name in part.streams}
+            features[first:last] = part(raw)
+    return features
+
+
+def _decision_clock(dataset: Dataset, steps: NDArray[np.int64]) -> NDArray[np.float32]:
+    clock = dataset.gather("clock", 0, dataset.steps)
+    return np.asarray(clock[steps], dtype=np.float32)
