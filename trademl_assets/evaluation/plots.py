@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from trademl_assets.evaluation.skill import Skill
 from trademl_assets.scoring import metrics
@@ -39,11 +40,12 @@ class LearningCurve:
     best_epoch: int | None
 
 
-def draw_reliability(rows: pl.DataFrame) -> bytes:
+def draw_reliability(rows: pl.DataFrame, independent_share: float) -> bytes:
     """Top-label reliability before and after calibration, above the histogram of the confidence.
 
     Args:
         rows: Judged decisions: label, before_*, after_*.
+        independent_share: Independent labels over all labels, which widens the band where a perfect model would lie.
     """
     figure = _figure(4.6, 4.6)
     upper, lower = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
@@ -54,6 +56,8 @@ def draw_reliability(rows: pl.DataFrame) -> bytes:
         confidence = probabilities.max(axis=1)
         hit = (probabilities.argmax(axis=1) == labels).astype(np.float64)
         curve = metrics.reliability_curve(confidence, hit, edges)
+        if stage == "after":
+            _draw_band(upper, curve, independent_share)
         _draw_curve(upper, curve, colour, f"{stage} calibration")
         lower.hist(
             confidence, bins=edges.tolist(), color=colour, histtype="step" if stage == "before" else "stepfilled"
@@ -67,11 +71,11 @@ def draw_reliability(rows: pl.DataFrame) -> bytes:
     return _png(figure)
 
 
-def draw_class_reliability(rows: pl.DataFrame, class_names: Sequence[str]) -> bytes:
-    """Reliability of every class's probability after calibration; the area of a dot is the decisions behind it."""
+def draw_class_reliability(rows: pl.DataFrame, class_names: Sequence[str], independent_share: float) -> bytes:
+    """Reliability of every class's probability after calibration; arguments as in `draw_reliability`."""
     probabilities, labels = class_columns(rows, "after"), rows["label"].to_numpy()
-    across = min(COLUMNS, len(class_names))
-    down = -(-len(class_names) // across)
+    down = -(-len(class_names) // COLUMNS)
+    across = -(-len(class_names) // down)
     figure = _figure(2.3 * across, 2.3 * down + 0.2)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(class_names) :]:
@@ -80,6 +84,7 @@ def draw_class_reliability(rows: pl.DataFrame, class_names: Sequence[str]) -> by
         came_true = (labels == number).astype(np.float64)
         curve = metrics.reliability_curve(probabilities[:, number], came_true, metrics.equal_width_edges())
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
+        _draw_band(axes, curve, independent_share)
         _draw_curve(axes, curve, AFTER, None)
         axes.set_title(f"{name} bps", fontsize=9)
         axes.set_xlim(0, 1)
@@ -167,10 +172,19 @@ def draw_daily_gain(days: Sequence[str], gains: Sequence[float], reference: str)
     axes.plot(range(len(values)), running, color="black", linewidth=1.2, label="mean so far")
     axes.axhline(0, color="black", linewidth=0.8)
     shown = np.unique(np.linspace(0, len(days) - 1, min(len(days), 8)).astype(int))
-    axes.set_xticks(shown.tolist(), [days[place] for place in shown], fontsize=8)
+    axes.set_xticks(shown.tolist(), [days[place][2:] for place in shown], rotation=30)
     axes.set_ylabel(f"gain over the\n{reference}, nats")
     axes.legend(fontsize=8, frameon=False)
     return _png(figure)
+
+
+def _draw_band(axes: Axes, curve: metrics.ReliabilityCurve, independent_share: float) -> None:
+    """Shade where 95 % of a perfect model's dots lie, by the normal approximation on independent labels."""
+    filled = curve.count > 0
+    predicted, independent = curve.predicted[filled], curve.count[filled] * independent_share
+    half = norm.ppf(0.975) * np.sqrt(predicted * (1 - predicted) / np.maximum(independent, 1.0))
+    low, high = np.clip(predicted - half, 0, 1), np.clip(predicted + half, 0, 1)
+    axes.fill_between(predicted, low, high, color=GREY, alpha=0.22, linewidth=0, label="a perfect model's, 95 %")
 
 
 def _draw_curve(axes: Axes, curve: metrics.ReliabilityCurve, colour: str, label: str | None) -> None:

@@ -86,7 +86,7 @@ def render_report(judgement: Judgement, predictions: pl.DataFrame, material: Rep
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "signed": _signed, "p": _p_text}
+    environment.filters |= {"number": _number, "signed": _signed, "setting": _setting, "p": _p_text}
     return environment.get_template("report.html.j2").render(
         judgement=judgement,
         material=material,
@@ -101,9 +101,10 @@ def render_report(judgement: Judgement, predictions: pl.DataFrame, material: Rep
 def _draw(judgement: Judgement, rows: pl.DataFrame, material: ReportMaterial) -> dict[str, str]:
     """Pictures by name as data URLs."""
     names, reference = judgement.class_names, judgement.reference
+    independent = judgement.test.effective_samples / judgement.test.samples
     drawn = {
-        "reliability": plots.draw_reliability(rows),
-        "class_reliability": plots.draw_class_reliability(rows, names),
+        "reliability": plots.draw_reliability(rows, independent),
+        "class_reliability": plots.draw_class_reliability(rows, names, independent),
         "confusion": plots.draw_confusion(judgement.confusion, names),
         "skills": plots.draw_skills(judgement.skills, judgement.confidence),
         "daily": plots.draw_daily_gain(
@@ -133,6 +134,11 @@ def _number(value: Any, digits: int = 4) -> str:
 
 def _signed(value: float, digits: int = 4) -> str:
     return f"{value:+.{digits}f}"
+
+
+def _setting(value: Any) -> str:
+    """Text of a searched value or a loss: floats with five significant digits."""
+    return f"{value:.5g}" if isinstance(value, float) else _number(value)
 
 
 def _p_text(value: float) -> str:

@@ -57,13 +57,15 @@ class StudyResult:
         best_value: Its loss; None where nothing was searched.
         trials: One row a trial in order: index, loss (null where diverged), best_so_far, configured (the first), and a
             column a searched path.
-        note: What was done, in one sentence.
+        note: What was found, in one sentence; the same whether or not the study was interrupted.
+        trials_run_now: Trials that were run by this call rather than read back.
     """
 
     best_parameters: dict[str, Any]
     best_value: float | None
     trials: pl.DataFrame
     note: str
+    trials_run_now: int
 
 
 def run_study(
@@ -93,7 +95,9 @@ def run_study(
     defaults = read_defaults(model, parameters.space)
     if not parameters.enabled or not parameters.space:
         reason = "switched off" if not parameters.enabled else "the space is empty"
-        return StudyResult(defaults, None, _as_table([], parameters.space), f"no search ({reason}): configured values")
+        return StudyResult(
+            defaults, None, _as_table([], parameters.space), f"no search ({reason}): configured values", 0
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats and fixed first trials
         study = optuna.create_study(
@@ -129,8 +133,10 @@ def _search(
         )
     best = min(chosen, key=_loss)
     fresh = max(parameters.n_trials - found_before, 0)
-    note = f"{len(chosen)} trials ({fresh} run now); best is trial {best.user_attrs[INDEX]} with {_loss(best):.5f}"
-    return StudyResult(_overrides(best, parameters.space), _loss(best), _as_table(chosen, parameters.space), note)
+    note = f"{len(chosen)} trials, the best is number {best.user_attrs[INDEX]} with a loss of {_loss(best):.5f}"
+    return StudyResult(
+        _overrides(best, parameters.space), _loss(best), _as_table(chosen, parameters.space), note, fresh
+    )
 
 
 def study_name(parameters: StudyParameters, defaults: Mapping[str, Any], identity: str) -> str:
