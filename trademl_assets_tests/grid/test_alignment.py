@@ -127,6 +127,8 @@ def test_tolerance_and_longest_gap_include_their_ends_and_an_instant_its_own_sna
     assert state[6] == FILLED  # 32 s after 28 s
     assert state[7] == FILLED  # 5.000001 s
     assert state[10] == MISSING  # 35.000001 s after 64.999999 s
+    exactly = align_assets({"AAA": snapshots_at([25.0])}, instruments("AAA"), DAY, grid_parameters()).arrays["state"]
+    assert exactly[5:8, 0].tolist() == [FILLED, FILLED, MISSING]  # 35 s, then 45 s
 
 
 def test_a_snapshot_just_after_the_instant_is_not_taken():

@@ -34,7 +34,12 @@ CORRUPTIONS = {
     "price is zero": (lambda tall: _set(tall, "ask_price", 0.0), "invalid_snapshots"),
     "price is negative": (lambda tall: _set(tall, "bid_price", -1.0), "invalid_snapshots"),
     "quantity is NaN": (lambda tall: _set(tall, "bid_quantity", float("nan")), "invalid_snapshots"),
-    "quantity is negative": (lambda tall: _set(tall, "ask_quantity", -1.0), "invalid_snapshots"),
+    "a level of NaN": (
+        lambda tall: _set(_set(tall, "bid_quantity", float("nan")), "bid_price", float("nan")),
+        "invalid_snapshots",
+    ),
+    "bid quantity is negative": (lambda tall: _set(tall, "bid_quantity", -1.0), "invalid_snapshots"),
+    "ask quantity is negative": (lambda tall: _set(tall, "ask_quantity", -1.0), "invalid_snapshots"),
     "quantity without price": (lambda tall: _set(tall, "ask_price", None), "invalid_snapshots"),
     "price without quantity": (lambda tall: _set(tall, "bid_quantity", None), "invalid_snapshots"),
     "best bid is empty": (lambda tall: _set(tall, "bid_quantity", 0.0, level=0), "one_sided_snapshots"),
