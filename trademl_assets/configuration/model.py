@@ -13,12 +13,16 @@ from trademl_assets.configuration.contradictions import (
 )
 from trademl_assets.configuration.platform import PlatformParameters, TrackingParameters
 from trademl_assets.datasets.parameters import DatasetParameters
+from trademl_assets.evaluation.judge import EvaluationParameters
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.grid.alignment import GridParameters
 from trademl_assets.long_term.regimes import RegimeParameters
+from trademl_assets.models.registry import ModelParameters
 from trademl_assets.order_book.compression import CompressionParameters
 from trademl_assets.order_book.quality import QualityParameters
 from trademl_assets.sources.market import MarketParameters
+from trademl_assets.training.parameters import TrainingParameters
+from trademl_assets.tuning.study import StudyParameters
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,60}$")]
 
@@ -52,7 +56,11 @@ class Configuration(Parameters):
     order_book: OrderBookParameters
     grid: GridParameters
     long_term: RegimeParameters
-    datasets: Annotated[dict[Name, DatasetParameters], Field(min_length=1)]
+    datasets: dict[Name, DatasetParameters]
+    models: dict[Name, ModelParameters]
+    training: TrainingParameters
+    tuning: StudyParameters
+    evaluation: EvaluationParameters
     tracking: TrackingParameters
 
     @model_validator(mode="after")
