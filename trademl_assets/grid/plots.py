@@ -56,4 +56,4 @@ def _relative_bps(mid: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _share_labels(grid: GridDay) -> list[str]:
-    return [f"{name} {grid.summary[name]['observed']:.0%}" for name in grid.instruments]
+    return [f"{name} {grid.summary[name]['observed']:.1%}" for name in grid.instruments]
