@@ -1,11 +1,15 @@
 """Asset checks: blocking ones on tables and arrays from a factory, properties worth having beside them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandera.polars as pa
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluation,
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from numpy.typing import NDArray
 from pandera.errors import SchemaError, SchemaErrors
 
@@ -25,8 +29,6 @@ from trademl_assets.orchestration.contracts import index_contract, regime_contra
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.sources.contracts import aggregate_contract, snapshot_contract, tall_contract, violations
 from trademl_assets.storage.commit import ArtifactStore
-
-_FAILURES_SHOWN = 10
 
 Look = Callable[[ArtifactStore, str], str]
 """Looks at one partition; returns what is wrong, empty where nothing is."""
@@ -56,42 +58,53 @@ def partition_check(
     what: str,
     look: Look,
     *,
-    blocking: bool = True,
-    severity: dg.AssetCheckSeverity | None = None,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetChecksDefinition:
     """Make the check `<asset>_<what>` that looks at every partition of a run, or at all where it names none.
+
+    Dagster plans one evaluation for each partition of a range but takes only one result, which would leave the others
+    open for ever; so the evaluations are written here, one for each partition.
 
     Args:
         deployment: The deployment.
         entry: The asset.
         what: Property that is checked.
         look: Looks at one partition.
-        blocking: Whether a failure keeps downstream assets of the run from being made.
-        severity: Severity of a failure, ERROR where None.
+        severity: Severity of a failure; ERROR keeps downstream assets of the run from being made, WARN only tells.
     """
+    blocking = severity is dg.AssetCheckSeverity.ERROR
+    name = f"{entry.name}_{what}"
 
-    @dg.asset_check(
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
+        store: ArtifactStore = getattr(context.resources, STORE)
+        failing: list[str] = []
+        for key in _keys(context, store, entry):
+            problem = _problem(look, store, key)
+            failing += [key] if problem else []
+            yield AssetCheckEvaluation(
+                asset_key=dg.AssetKey(entry.name),
+                check_name=name,
+                passed=not problem,
+                metadata={"partition": key} | ({"problem": problem} if problem else {}),
+                target_materialization_data=_target(context.instance, entry.name, key),
+                severity=severity,
+                blocking=blocking,
+                partition=key,
+            )
+        if failing and blocking:
+            getattr(context.resources, TRACKING).fail(context.run.run_id)
+            _take_back(store, entry, failing, context.run.run_id)
+        yield dg.Output(None)
+
+    definition: dg.AssetChecksDefinition = dg.asset_check(
         asset=entry.name,
-        name=f"{entry.name}_{what}",
+        name=name,
         blocking=blocking,
         partitions_def=deployment.space(entry.space),
         required_resource_keys={STORE, TRACKING},
         description=f"{what} of every partition that the run made",
-    )
-    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        store: ArtifactStore = getattr(context.resources, STORE)
-        keys = _keys(context, store, entry)
-        failures = {key: problem for key in keys if (problem := _problem(look, store, key))}
-        if failures and blocking:
-            getattr(context.resources, TRACKING).fail(context.run.run_id)
-            _take_back(store, entry, failures, context.run.run_id)
-        return dg.AssetCheckResult(
-            passed=not failures,
-            severity=severity or dg.AssetCheckSeverity.ERROR,
-            metadata=_describe(failures, len(keys)),
-        )
-
-    return check
+    )(check)
+    return definition
 
 
 def table_look(asset: str, name: str, contract: pa.DataFrameSchema) -> Look:
@@ -151,18 +164,21 @@ def _problem(look: Look, store: ArtifactStore, key: str) -> str:
         return str(error)
 
 
-def _take_back(store: ArtifactStore, entry: Entry, failures: Mapping[str, str], run_id: str) -> None:
+def _take_back(store: ArtifactStore, entry: Entry, keys: Sequence[str], run_id: str) -> None:
     """Remove what this run made and the check refuses, so that nothing downstream reads it, now or later."""
-    for key in failures:
+    for key in keys:
         manifest = store.manifest(entry.name, key)
         if manifest is not None and manifest.run_id == run_id:
             store.delete(entry.name, key)
 
 
-def _describe(failures: Mapping[str, str], looked_at: int) -> dict[str, Any]:
-    shown = dict(list(failures.items())[:_FAILURES_SHOWN])
-    return {
-        "partitions": looked_at,
-        "failing": len(failures),
-        **{f"problem {key}": text for key, text in shown.items()},
-    }
+def _target(
+    instance: dg.DagsterInstance, asset: str, key: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    latest = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
+    records = instance.fetch_materializations(latest, limit=1).records
+    if not records:
+        return None
+    return AssetCheckEvaluationTargetMaterializationData(
+        run_id=records[0].run_id, storage_id=records[0].storage_id, timestamp=records[0].timestamp
+    )

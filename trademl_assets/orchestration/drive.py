@@ -141,16 +141,14 @@ class Drive:
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
-        if event.is_step_failure:
+        if event.is_step_failure and not _is_check(event):
             error = event.step_failure_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
             if error is not None:
                 return error.message.strip()
     failed = [each for each in result.get_asset_check_evaluations() if not each.passed]
-    if failed:
-        texts = {
-            str(value.value) for each in failed for name, value in each.metadata.items() if name.startswith("problem")
-        }
-        return f"check {', '.join(each.check_name for each in failed)}: {'; '.join(sorted(texts))}"
+    for each in failed[:1]:
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        return f"check {each.check_name} refuses {each.partition}: {each.metadata['problem'].value}{more}"
     return "see the run's log"

@@ -2,14 +2,21 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import load_configuration
+from trademl_assets.definitions import build_definitions
+from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.drive import Drive
+from trademl_assets.orchestration.resources.tracking import StageTracking
+from trademl_assets.storage.commit import ArtifactStore
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEMO = PROJECT / "configs" / "demo"
@@ -97,3 +104,70 @@ def tiny_configuration(root: Path, *changes: Mapping[str, Any]) -> Configuration
 @pytest.fixture
 def configuration(tmp_path: Path) -> Configuration:
     return tiny_configuration(tmp_path)
+
+
+@dataclass
+class World:
+    """A deployment of the tiny market with an instance that keeps its history in memory."""
+
+    configuration: Configuration
+    deployment: Deployment
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    store: ArtifactStore
+    tracking: StageTracking
+    lines: list[str]
+
+    def drive(self) -> Drive:
+        return Drive(
+            self.deployment,
+            self.definitions,
+            instance=self.instance,
+            store=self.store,
+            tracking=self.tracking,
+            report=self.lines.append,
+        )
+
+    def run(self, job: str, first: str, last: str | None = None, **options: Any) -> dg.ExecuteInProcessResult:
+        tags = {
+            "dagster/asset_partition_range_start": first,
+            "dagster/asset_partition_range_end": last or first,
+        }
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            **options,
+        )
+
+    def materializations(self, asset: str) -> list[dg.AssetMaterialization]:
+        records = self.instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records
+        return [record.asset_materialization for record in records if record.asset_materialization is not None]
+
+
+def make_world(
+    configuration: Configuration, instance: dg.DagsterInstance, overrides: Mapping[str, Any] | None = None
+) -> World:
+    return World(
+        configuration,
+        Deployment.of(configuration),
+        build_definitions(configuration, overrides),
+        instance,
+        ArtifactStore.at(Path(configuration.platform.storage_root)),
+        StageTracking(configuration.tracking),
+        [],
+    )
+
+
+@pytest.fixture(scope="session")
+def made_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The tiny market made up to its dataset; tests must leave it as it is."""
+    world = make_world(tiny_configuration(tmp_path_factory.mktemp("made")), dg.DagsterInstance.ephemeral())
+    world.drive().run(None, "dataset")
+    return world
+
+
+@pytest.fixture
+def world(configuration: Configuration) -> World:
+    """The tiny market with nothing made."""
+    return make_world(configuration, dg.DagsterInstance.ephemeral())

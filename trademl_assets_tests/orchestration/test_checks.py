@@ -1,0 +1,100 @@
+"""Checks: what they refuse, what they keep from happening, what they take back."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from trademl_assets.orchestration.catalog import ENTRIES
+from trademl_assets.orchestration.contracts import index_contract, regime_contract
+from trademl_assets.orchestration.drive import RunFailedError
+from trademl_assets.orchestration.resources.sources import MarketSources
+from trademl_assets.sources.contract import InstrumentParameters
+from trademl_assets_tests.orchestration.conftest import World, make_world, tiny_configuration
+
+BAD_DAY = date(2023, 12, 28)
+
+
+class BadAggregates:
+    def __init__(self, sources: MarketSources) -> None:
+        self._sources = sources
+
+    def aggregates(self, instruments: Sequence[InstrumentParameters], day: date) -> pl.DataFrame:
+        frame = self._sources.aggregates.aggregates(instruments, day)
+        return frame.with_columns(volume=-pl.col("volume")) if day == BAD_DAY else frame
+
+
+class BadSources:
+    def __init__(self, sources: MarketSources) -> None:
+        self.aggregates = BadAggregates(sources)
+
+
+@pytest.fixture
+def bad_world(tmp_path: Path) -> World:
+    configuration = tiny_configuration(tmp_path)
+    sources = BadSources(MarketSources(configuration.market))
+    return make_world(configuration, dg.DagsterInstance.ephemeral(), {"sources": sources})
+
+
+def check_events(world: World, asset: str, check: str) -> list[dg.AssetCheckEvaluation]:
+    key = dg.AssetCheckKey(dg.AssetKey(asset), check)
+    records = world.instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+    return [record.event.asset_check_evaluation for record in records]
+
+
+@pytest.mark.parametrize(
+    ("asset", "check"),
+    [
+        *((asset, f"{asset}_schema") for asset in ("raw_depth", "book_snapshots", "daily_aggregates", "market_regime")),
+        ("aligned_grid", "aligned_grid_arrays"),
+        ("dataset", "dataset_schema"),
+        ("dataset", "dataset_no_leakage"),
+    ],
+)
+def test_a_good_run_passes_its_checks_on_every_partition(made_world: World, asset: str, check: str):
+    events = check_events(made_world, asset, check)
+    assert all(event.passed and event.blocking for event in events)
+    assert sum(event.metadata["partitions"].value for event in events) == len(made_world.store.partitions(asset))
+
+
+def test_a_blocking_check_names_the_partition_and_keeps_downstream_from_running(bad_world: World):
+    result = bad_world.run("long_term_job", "2023-12-26", "2023-12-29", raise_on_error=False)
+    assert not result.success
+    (event,) = check_events(bad_world, "daily_aggregates", "daily_aggregates_schema")
+    assert event.metadata["failing"].value == 1
+    assert "volume" in str(event.metadata["problem 2023-12-28"].value)
+    assert bad_world.store.partitions("market_regime") == ()
+
+
+def test_what_a_check_refuses_is_taken_back_so_a_later_run_cannot_build_on_it(bad_world: World):
+    bad_world.run("long_term_job", "2023-12-26", "2023-12-29", raise_on_error=False)
+    assert bad_world.store.partitions("daily_aggregates") == ("2023-12-26", "2023-12-27", "2023-12-29")
+    with pytest.raises(RunFailedError, match=r"daily_aggregates 2023-12-28 to 2023-12-28: .*volume"):
+        bad_world.drive().run(None, "market_regime")
+
+
+def test_a_failed_check_marks_the_tracked_run_failed(bad_world: World):
+    result = bad_world.run("long_term_job", "2023-12-26", "2023-12-29", raise_on_error=False)
+    run_id = bad_world.tracking.find("daily_aggregates", result.run_id)
+    assert bad_world.tracking._client().get_run(run_id).info.status == "FAILED"
+
+
+def test_every_table_and_the_grid_have_a_blocking_check(made_world: World):
+    keys = made_world.definitions.resolve_asset_graph().asset_check_keys
+    assert {key.asset_key.to_user_string() for key in keys} >= {
+        name for name, entry in ENTRIES.items() if entry.space in {"books", "days", "history"}
+    }
+
+
+def test_contracts_refuse_an_unknown_regime_and_a_label_that_ends_before_it_begins(made_world: World):
+    regime = made_world.store.read_table("market_regime", "2024-01-03")
+    index = made_world.store.read_table("dataset", "demo", "index")
+    regime_contract().validate(regime, lazy=True)
+    index_contract().validate(index, lazy=True)
+    with pytest.raises(Exception, match="isin"):
+        regime_contract().validate(regime.with_columns(regime=pl.lit("panic")), lazy=True)
+    with pytest.raises(Exception, match="t1 after t0"):
+        index_contract().validate(index.with_columns(t1=pl.col("t0")), lazy=True)
