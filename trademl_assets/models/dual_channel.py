@@ -1,8 +1,7 @@
 """The dual-channel network: books and prices of a day at full resolution, daily vectors of months, and the clock.
 
-short term: streams -> step features -> patches -> tokens -> LSTM        \\
-long term:  daily vectors -> convolutions over days                       > merge -> head -> logits
-clock and trailing volatility at the decision                            /
+Short term: streams, step features, patches, tokens, LSTM. Long term: daily vectors, convolutions over days. Both
+states, the clock and the trailing volatility at the decision are merged, and a head makes class logits of them.
 """
 
 import math
@@ -45,9 +44,7 @@ class DualChannel(Network):
         self.encoder = PatchEncoder(self.step_features.width, parameters.patch)
         self.history = RecurrentHistory(parameters.patch.token_width, lookback // self.patch_steps, parameters.history)
         self.long_term = (
-            None
-            if parameters.long_term is None
-            else LongTermChannel(inputs.stream("long_term"), parameters.long_term)
+            None if parameters.long_term is None else LongTermChannel(inputs.stream("long_term"), parameters.long_term)
         )
         clock = inputs.stream("clock").shape[-1] if parameters.clock else 0
         summary = 0 if parameters.long_term is None else parameters.long_term.width

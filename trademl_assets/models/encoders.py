@@ -33,9 +33,7 @@ class PatchEncoder(nn.Module):
     def __init__(self, features: int, parameters: PatchParameters) -> None:
         super().__init__()
         self.steps = parameters.steps
-        self.step = nn.Sequential(
-            nn.Linear(features, parameters.step_width), activation(parameters.step_activation)
-        )
+        self.step = nn.Sequential(nn.Linear(features, parameters.step_width), activation(parameters.step_activation))
         self.pools_mean = parameters.pooling == "mean"
         pooled = parameters.step_width if self.pools_mean else parameters.step_width * parameters.steps
         self.token = nn.Sequential(

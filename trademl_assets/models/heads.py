@@ -75,22 +75,25 @@ class MixtureOverBoundaries(nn.Module):
         z = (edges[:, None, :] - mixture.means.double()[..., None]) * torch.exp(-mixture.log_scales.double())[..., None]
         below, above = torch.special.log_ndtr(z[..., :1]), torch.special.log_ndtr(-z[..., -1:])
         classes = torch.cat([below, log_normal_interval(z[..., :-1], z[..., 1:]), above], dim=-1)
-        return torch.logsumexp(mixture.log_weights.double()[..., None] + classes, dim=1).float()
+        logits: Tensor = torch.logsumexp(mixture.log_weights.double()[..., None] + classes, dim=1).float()
+        return logits
 
     def log_density(self, state: Tensor, returns: Tensor) -> Tensor:
         """Return (N,) log densities at (N,) returns in units of sigma."""
         mixture = self.mixture(state)
         z = (returns[:, None] - mixture.means) * torch.exp(-mixture.log_scales)
         normal = -0.5 * (z**2 + math.log(2 * math.pi)) - mixture.log_scales
-        return torch.logsumexp(mixture.log_weights + normal, dim=1)
+        density: Tensor = torch.logsumexp(mixture.log_weights + normal, dim=1)
+        return density
 
 
 def log_normal_interval(low: Tensor, high: Tensor) -> Tensor:
     """Return log(Phi(high) - Phi(low)) for low < high without cancellation: computed in the tail that is smaller."""
     flip = low > 0
     a, b = torch.where(flip, -high, low), torch.where(flip, -low, high)
-    upper = torch.special.log_ndtr(b)
-    return upper + torch.log(-torch.expm1(torch.special.log_ndtr(a) - upper))
+    upper: Tensor = torch.special.log_ndtr(b)
+    interval: Tensor = upper + torch.log(-torch.expm1(torch.special.log_ndtr(a) - upper))
+    return interval
 
 
 def build_head(

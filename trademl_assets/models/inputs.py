@@ -1,4 +1,4 @@
-"""What a network is told of a dataset: its streams, their statistics and its classes; as JSON it travels with weights."""
+"""What a network is told of a dataset: its streams, their statistics, its classes; travels with weights as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

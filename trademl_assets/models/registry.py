@@ -1,6 +1,5 @@
 """The network families by name. A family is named without importing torch; its module is imported when it is built."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,8 @@ from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.parameters import DualChannelParameters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trademl_assets.models.network import Network
 
 

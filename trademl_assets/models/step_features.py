@@ -56,10 +56,11 @@ class BandPooling(nn.Module):
 
     def forward(self, book: Tensor) -> Tensor:
         """Return (T, assets * bands * features) float32 of a book (T, slots, assets * 4); 0 where a band is empty."""
-        raw = book.unflatten(2, (self.assets, len(BOOK_FIELDS)))
+        by_field = (*book.shape[:2], self.assets, len(BOOK_FIELDS))
+        raw = book.reshape(by_field)
         bid_quantity, ask_quantity = BOOK_FIELDS.index("bid_log_quantity"), BOOK_FIELDS.index("ask_log_quantity")
         present = ((raw[..., bid_quantity] > 0) & (raw[..., ask_quantity] > 0)).float()
-        scaled = self.standardise(book).unflatten(2, (self.assets, len(BOOK_FIELDS)))
+        scaled = self.standardise(book).reshape(by_field)
         count = self._band_sums(present)
         share = 1.0 / count.clamp(min=1.0)
         pooled: dict[str, Tensor] = {"presence": count / self.slots_per_band}
@@ -80,7 +81,8 @@ class BandPooling(nn.Module):
     def _band_sums(self, values: Tensor) -> Tensor:
         """(T, slots, assets) -> (T, assets, bands)."""
         padded = nn.functional.pad(values, (0, 0, 0, self.padding)) if self.padding else values
-        return padded.unflatten(1, (self.bands, self.slots_per_band)).sum(dim=2).transpose(1, 2)
+        banded = padded.reshape(len(values), self.bands, self.slots_per_band, self.assets)
+        return banded.sum(dim=2).transpose(1, 2)
 
 
 class StepFeatures(nn.Module):

@@ -1,1 +1,1 @@
-"""Fitting a model on a dataset in a process of its own: loop, data feeding, checkpoints, the process entry and its launcher. No Dagster but Pipes."""
+"""Fitting a model in a process of its own: loop, feeding, checkpoints, entry, launcher. No Dagster but Pipes."""

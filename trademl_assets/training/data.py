@@ -1,4 +1,4 @@
-"""Feeding a network from a dataset: step features computed once, segments batched with the decisions that share them."""
+"""Feeds a network from a dataset: step features computed once, segments batched with the decisions on them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -72,8 +72,10 @@ class SegmentFeed:
 
     def stretches(self, part: Part, *, on_stride_only: bool) -> list[Stretch]:
         """The segments of a part with the decisions that fall in them."""
-        return [self._stretch(segment.first_step, segment.last_step, segment.rows)
-                for segment in self.dataset.segments(part, on_stride_only=on_stride_only)]
+        return [
+            self._stretch(segment.first_step, segment.last_step, segment.rows)
+            for segment in self.dataset.segments(part, on_stride_only=on_stride_only)
+        ]
 
     def _stretch(self, first_step: int, last_step: int, rows: NDArray[np.int64]) -> Stretch:
         steps = self.step[rows]
@@ -157,6 +159,7 @@ class TrainingEpoch(IterableDataset[SegmentBatch]):
         feed: SegmentFeed,
         stretches: Sequence[Stretch],
         segments_per_step: int,
+        *,
         seed: int,
         epoch: int,
         share: Share,

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, Model
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.network import Network
-from trademl_assets.models.registry import ModelParameters, MODELS
+from trademl_assets.models.registry import MODELS, ModelParameters
 from trademl_assets.training.callbacks import HistoryCallback, ProgressCallback
 from trademl_assets.training.checkpoints import DurableCheckpointIO, read_checkpoint
 from trademl_assets.training.data import SegmentFeed
@@ -57,6 +57,7 @@ def train_member(
     *,
     seed: int,
     folder: Path,
+    processes: int = 1,
     position: tuple[int, int] = (1, 1),
     report: Report = lambda _line, _facts: None,
 ) -> TrainedMember:
@@ -71,6 +72,7 @@ def train_member(
         parameters: How to train.
         seed: Of weights, order, phases and dropout.
         folder: For checkpoints; emptied first.
+        processes: Processes that train together, started by torchrun.
         position: Number of this member and of all.
         report: Takes lines of progress.
 
@@ -99,7 +101,7 @@ def train_member(
         ProgressCallback(report, *position, parameters.progress_seconds),
         best,
     ]
-    trainer = _trainer(parameters, folder, callbacks)
+    trainer = _trainer(parameters, folder, callbacks, processes)
     if trainer.is_global_zero:
         shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings():
@@ -120,9 +122,8 @@ def _averaging(parameters: TrainingParameters) -> Sequence[Callback]:
     return () if decay is None else (EMAWeightAveraging(decay=decay),)
 
 
-def _trainer(parameters: TrainingParameters, folder: Path, callbacks: list[Callback]) -> Trainer:
+def _trainer(parameters: TrainingParameters, folder: Path, callbacks: list[Callback], processes: int) -> Trainer:
     on_gpu = parameters.devices != "cpu" and torch.cuda.is_available()
-    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else _stated_processes()
     return Trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=processes,
@@ -140,7 +141,3 @@ def _trainer(parameters: TrainingParameters, folder: Path, callbacks: list[Callb
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
     )
-
-
-def _stated_processes() -> int:
-    return 1

@@ -70,8 +70,10 @@ class MemberModule(LightningModule):
         self._validation.append((losses.sum(), torch.ones_like(losses).sum()))
 
     def on_validation_epoch_end(self) -> None:
-        """Publish the validation log-loss (unweighted) and the training loss of the epoch that led to it, in nats."""
-        losses, weights = (sum(column) for column in zip(*self._training, strict=True)) if self._training else (0.0, 0.0)
+        """Publish the validation log-loss (unweighted) and the training loss of the epoch before it, in nats."""
+        losses, weights = (
+            (sum(column) for column in zip(*self._training, strict=True)) if self._training else (0.0, 0.0)
+        )
         self._training.clear()
         self.log(TRAINING_LOSS, losses / weights if weights else math.nan, sync_dist=self.trainer.world_size > 1)
         total = torch.stack([part for part, _ in self._validation]).sum()
@@ -120,7 +122,7 @@ class FeedModule(LightningDataModule):
             raise TrainingError("batches are asked for outside a training")
         share = Share(self.trainer.global_rank, self.trainer.world_size)
         epoch = self.trainer.current_epoch
-        return loader(TrainingEpoch(self._feed, self._training, self._size, self._seed, epoch, share))
+        return loader(TrainingEpoch(self._feed, self._training, self._size, seed=self._seed, epoch=epoch, share=share))
 
     def val_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of validation."""

@@ -1,0 +1,198 @@
+"""What a training process does with a specification: dataset in, members, predictions and summary out."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from trademl_assets.datasets.inputs import DATASET_ASSET
+from trademl_assets.datasets.parameters import Part
+from trademl_assets.datasets.windows import Dataset, open_dataset
+from trademl_assets.models.inputs import ModelInputs, inputs_of
+from trademl_assets.models.network import Network
+from trademl_assets.models.registry import ModelParameters
+from trademl_assets.scoring.calibration import ensemble_logits, temperature_log_loss
+from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.training.artifact import load_network, predict_logits, read_sidecar, write_member
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.member import Report, TrainedMember, build_network, train_member
+from trademl_assets.training.module import VALIDATION_LOG_LOSS
+from trademl_assets.training.parameters import TrainingSpec
+from trademl_assets.training.results import (
+    CHECKPOINTS_FOLDER,
+    FAILURE_FILE,
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    SCHEMA_VERSION,
+    SUMMARY_FILE,
+    member_name,
+    prediction_schema,
+    remove_files,
+    write_json,
+    write_predictions,
+)
+
+_PREDICTED: dict[str, tuple[Part, ...]] = {"fit": ("validation", "calibration", "test"), "search": ("validation",)}
+
+
+def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Report) -> None:
+    """Train all members of a specification and write the results.
+
+    Args:
+        spec: What to do.
+        processes: Processes that train together.
+        writes: Whether this process is the one that writes.
+        report: Takes lines of progress.
+
+    Raises:
+        TrainingError: A loss is not a number.
+        ConfigError: Model and dataset do not fit.
+        StorageError: The dataset cannot be read, or results cannot be written.
+    """
+    folder = Path(spec.output_folder)
+    store = ArtifactStore.at(Path(spec.store_root))
+    dataset = open_dataset(store, spec.experiment)
+    model = ModelParameters.model_validate_json(json.dumps({"family": spec.family, "parameters": spec.model}))
+    inputs = inputs_of(dataset)
+    dataset_hash = store.require(DATASET_ASSET, spec.experiment).content_hash
+    key = _key(spec, dataset_hash)
+    if writes:
+        _clear(folder, spec, key)
+    report(f"{spec.model_name} on {spec.experiment}: computing step features of {dataset.steps} steps", {})
+    feed = SegmentFeed(dataset, build_network(model, inputs))
+    members: list[TrainedMember] = []
+    for number, seed in enumerate(spec.seeds, start=1):
+        found = read_sidecar(folder, seed)
+        if found is not None and found["key"] == key:
+            members.append(_restored(folder, found))
+            report(f"member {number}/{len(spec.seeds)} (seed {seed}) is already trained", {})
+            continue
+        member = train_member(
+            model,
+            inputs,
+            feed,
+            spec.training,
+            seed=seed,
+            folder=folder / CHECKPOINTS_FOLDER / str(seed),
+            processes=processes,
+            position=(number, len(spec.seeds)),
+            report=report,
+        )
+        members.append(member)
+        report(
+            f"member {number}/{len(spec.seeds)} (seed {seed}): best epoch {member.best_epoch + 1} of "
+            f"{len(member.epochs)}, validation log-loss {member.validation_log_loss:.4f} nats",
+            {"member": number, VALIDATION_LOG_LOSS: member.validation_log_loss},
+        )
+        if writes:
+            write_member(folder, member.network, seed, _sidecar(spec, member, inputs, key, dataset_hash))
+    if writes:
+        _write_results(folder, spec, dataset, feed, members)
+        shutil.rmtree(folder / CHECKPOINTS_FOLDER, ignore_errors=True)
+
+
+def _key(spec: TrainingSpec, dataset_hash: str) -> str:
+    """Names everything that a member follows from, its seed left out."""
+    stated = spec.model_dump(mode="json", exclude={"store_root", "output_folder", "seeds", "mode"})
+    for name in ("seeds", "progress_seconds"):
+        del stated["training"][name]
+    text = json.dumps([stated, dataset_hash, SCHEMA_VERSION], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _clear(folder: Path, spec: TrainingSpec, key: str) -> None:
+    """Remove what an earlier run left, all but members that this run would train to the same bits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_files(folder, (SUMMARY_FILE, HISTORY_FILE, PREDICTIONS_FILE, FAILURE_FILE))
+    for sidecar in folder.glob("member_*.json"):
+        seed = int(sidecar.stem.rpartition("_")[2])
+        found = read_sidecar(folder, seed)
+        if found is None or found["key"] != key or seed not in spec.seeds:
+            remove_files(folder, (sidecar.name, f"{member_name(seed)}.safetensors"))
+
+
+def _restored(folder: Path, sidecar: dict[str, Any]) -> TrainedMember:
+    network = load_network(folder / f"{member_name(sidecar['seed'])}.safetensors", sidecar)
+    return TrainedMember(
+        sidecar["seed"], network, sidecar["epochs"], sidecar["best_epoch"], sidecar[VALIDATION_LOG_LOSS]
+    )
+
+
+def _sidecar(
+    spec: TrainingSpec, member: TrainedMember, inputs: ModelInputs, key: str, dataset_hash: str
+) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "key": key,
+        "family": spec.family,
+        "model_name": spec.model_name,
+        "model": spec.model,
+        "training": spec.training.model_dump(mode="json"),
+        "experiment": spec.experiment,
+        "dataset_content_hash": dataset_hash,
+        "code_version": spec.code_version,
+        "inputs": inputs.as_json(),
+        "epochs": member.epochs,
+        "best_epoch": member.best_epoch,
+        VALIDATION_LOG_LOSS: member.validation_log_loss,
+        "torch": torch.__version__,
+    }
+
+
+def _write_results(
+    folder: Path, spec: TrainingSpec, dataset: Dataset, feed: SegmentFeed, members: list[TrainedMember]
+) -> None:
+    segments = spec.training.segments_per_step
+    samples = dataset.index["sample"].to_numpy()
+    frames, log_loss = [], {}
+    for part in _PREDICTED[spec.mode]:
+        rows = [predict_logits(feed, member.network, part, segments, on_stride_only=True) for member in members]
+        labels = dataset.index["label"].to_numpy()[rows[0].positions]
+        ensemble = ensemble_logits(np.stack([each.logits for each in rows]))
+        log_loss[part] = temperature_log_loss(ensemble, labels, 1.0)
+        frames += [
+            _frame(samples[each.positions], member.seed, each.logits)
+            for member, each in zip(members, rows, strict=True)
+        ]
+    predictions = pl.concat(frames)
+    write_predictions(folder, predictions)
+    write_json(folder, HISTORY_FILE, {str(member.seed): member.epochs for member in members})
+    write_json(
+        folder,
+        SUMMARY_FILE,
+        {
+            "mode": spec.mode,
+            "model_name": spec.model_name,
+            "experiment": spec.experiment,
+            "members": [
+                {
+                    "seed": member.seed,
+                    "epochs": len(member.epochs),
+                    "best_epoch": member.best_epoch,
+                    VALIDATION_LOG_LOSS: member.validation_log_loss,
+                }
+                for member in members
+            ],
+            "ensemble_validation_log_loss": log_loss["validation"],
+            "trainable_parameters": _trainable(members[0].network),
+            "streams": list(members[0].network.streams),
+            "classes": dataset.classes,
+            "predictions": predictions.height,
+        },
+    )
+
+
+def _frame(samples: NDArray[np.int64], seed: int, logits: NDArray[np.float64]) -> pl.DataFrame:
+    columns = {f"logit_{number}": logits[:, number] for number in range(logits.shape[1])}
+    values = {"sample": samples, "member": np.full(len(samples), seed, np.int32), **columns}
+    return pl.DataFrame(values, schema=prediction_schema(logits.shape[1]))
+
+
+def _trainable(network: Network) -> int:
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -1,0 +1,138 @@
+"""Starts the training process and waits for its results. Free of torch: it runs inside Dagster's processes."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trademl_assets.foundation.errors import ConfigError, TradeMLError, TrainingError
+from trademl_assets.training.parameters import Devices, TrainingSpec
+from trademl_assets.training.results import FAILURE_FILE, SPEC_FILE, SUMMARY_FILE, read_json, remove_files, write_json
+
+Runner = Callable[[Sequence[str], Mapping[str, str]], object]
+"""Runs a command with additional environment variables until it ends; raises an exception if it fails."""
+
+_MOST_DEVICES = 2
+_KEPT_ON_HEAP_BYTES = 1 << 30
+_TAIL_LINES = 15
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished training.
+
+    Attributes:
+        folder: Where its files lie, for `results.collect_training`.
+        summary: Its summary.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def validation_log_loss(self) -> float:
+        """Validation log-loss of the ensemble in nats."""
+        return float(self.summary["ensemble_validation_log_loss"])
+
+
+def launch_training(
+    spec: TrainingSpec, *, runner: Runner | None = None, on_progress: Callable[[str], None] = lambda _line: None
+) -> TrainingResult:
+    """Train in a process of its own.
+
+    Args:
+        spec: What to train; its output folder is made and may hold the members of an interrupted run.
+        runner: Runs the command; by default a plain subprocess. Orchestration hands in one that uses Pipes.
+        on_progress: Takes the lines of the plain subprocess.
+
+    Returns:
+        The results.
+
+    Raises:
+        TrainingError: The training failed, or its process ended without results.
+        ConfigError: Model and dataset do not fit.
+    """
+    folder = Path(spec.output_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_files(folder, (FAILURE_FILE, SUMMARY_FILE))
+    write_json(folder, SPEC_FILE, spec.model_dump(mode="json"))
+    command = build_command(folder / SPEC_FILE, count_processes(spec.training.devices))
+    environment = build_environment(spec.training.threads, os.getpid())
+    try:
+        (runner or _plain_runner(on_progress))(command, environment)
+    except Exception as error:
+        raise _failure(folder, spec, error) from error
+    if not (folder / SUMMARY_FILE).is_file():
+        raise _failure(folder, spec, None)
+    return TrainingResult(folder, read_json(folder / SUMMARY_FILE))
+
+
+def build_command(spec_file: Path, processes: int) -> list[str]:
+    """Return the command line of a training."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [sys.executable, *torchrun, "-m", "trademl_assets.training.run", str(spec_file)]
+
+
+def build_environment(threads: int, launcher: int) -> dict[str, str]:
+    """Return the variables that a training process is given.
+
+    Threads are fixed because sums depend on their number. Large buffers stay on the heap: fresh pages for each step
+    cost more than the computation on them. The launcher's identifier lets the process end with it.
+    """
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "POLARS_MAX_THREADS": str(threads),
+        "MALLOC_MMAP_THRESHOLD_": str(_KEPT_ON_HEAP_BYTES),
+        "MALLOC_TRIM_THRESHOLD_": str(_KEPT_ON_HEAP_BYTES),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "TRADEML_LAUNCHER_PID": str(launcher),
+    }
+
+
+def count_processes(devices: Devices) -> int:
+    """Return how many processes train together: one on a CPU, one for each CUDA device with `auto`, at most two."""
+    if devices == "auto":
+        cards = [path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
+        return max(1, min(len(cards), _MOST_DEVICES))
+    return 1 if devices == "cpu" else int(devices)
+
+
+def _plain_runner(on_progress: Callable[[str], None]) -> Runner:
+    def run(command: Sequence[str], environment: Mapping[str, str]) -> None:
+        inherited = dict(os.environ)  # handed on whole, nothing in it is read here
+        with subprocess.Popen(  # noqa: S603 -- our own command
+            list(command),
+            env={**inherited, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            tail: list[str] = []
+            for line in process.stdout or ():
+                tail = [*tail[1 - _TAIL_LINES :], line.rstrip()]
+                on_progress(line.rstrip())
+        if process.returncode:
+            raise subprocess.SubprocessError(f"exit status {process.returncode}; its last words:\n" + "\n".join(tail))
+
+    return run
+
+
+def _failure(folder: Path, spec: TrainingSpec, error: Exception | None) -> TradeMLError:
+    where = f"{spec.model_name} on {spec.experiment}"
+    if (folder / FAILURE_FILE).is_file():
+        stated = read_json(folder / FAILURE_FILE)
+        kind = ConfigError if stated["error"] == ConfigError.__name__ else TrainingError
+        return kind(f"training {where} failed with {stated['error']}: {stated['message']}")
+    reason = f": {error}" if error is not None else " without results"
+    return TrainingError(f"the process that trains {where} ended{reason} -> look at its log, then run again")
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove the scratch folder of a training whose results were committed."""
+    shutil.rmtree(folder, ignore_errors=True)

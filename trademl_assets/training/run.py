@@ -1,0 +1,69 @@
+"""The training process: `python -m torch.distributed.run … -m trademl_assets.training.run spec.json`.
+
+Reads the dataset through the store, trains every member, writes the results into the scratch folder. A member that is
+already there, trained from the same specification and dataset, is taken as it is: after a kill only what was not
+finished is trained again, from its beginning, which gives the same bits.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
+
+from trademl_assets.foundation.errors import TradeMLError, TrainingError
+from trademl_assets.training.fit import fit_members
+from trademl_assets.training.lifeline import die_with
+from trademl_assets.training.parameters import TrainingSpec
+from trademl_assets.training.results import FAILURE_FILE, describe_failure, write_json
+
+LAUNCHER_VARIABLE = "TRADEML_LAUNCHER_PID"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one specification; returns the exit status."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m trademl_assets.training.run spec.json\n")
+        return 2
+    launcher = os.environ.get(LAUNCHER_VARIABLE)
+    if launcher:
+        die_with(int(launcher))
+    spec = TrainingSpec.model_validate_json(Path(arguments[0]).read_text("utf-8"))
+    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    torch.set_num_threads(spec.training.threads)
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with _reporter(speaks=rank == 0) as report:
+        try:
+            fit_members(spec, processes=processes, writes=rank == 0, report=report)
+        except TradeMLError as error:
+            if rank == 0:
+                write_json(Path(spec.output_folder), FAILURE_FILE, describe_failure(error))
+            raise
+        except (RuntimeError, MemoryError) as error:
+            failure = TrainingError(f"{spec.model_name} on {spec.experiment}: {type(error).__name__}: {error}")
+            if rank == 0:
+                write_json(Path(spec.output_folder), FAILURE_FILE, describe_failure(failure))
+            raise failure from error
+    return 0
+
+
+@contextmanager
+def _reporter(*, speaks: bool) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """Yield what takes a line and its facts: to Dagster where it listens, else to standard output."""
+    if not speaks:
+        yield lambda _line, _facts: None
+    elif DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
+        with open_dagster_pipes() as pipes:
+            yield lambda line, _facts: pipes.log.info(line)
+    else:
+        yield lambda line, _facts: print(line, flush=True)  # noqa: T201 -- the process speaks to whoever started it
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
