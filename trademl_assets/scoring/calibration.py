@@ -66,11 +66,6 @@ class Calibration:
         return cls(**values)
 
 
-def effective_samples(span_seconds: float, horizon_seconds: float) -> float:
-    """Number of independent labels in a span: overlapping ones add almost nothing."""
-    return span_seconds / horizon_seconds
-
-
 def ensemble_logits(member_logits: ArrayLike) -> Floats:
     """Logits of an ensemble: the log of its members' mean probability.
 
