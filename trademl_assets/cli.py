@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table
 
 from trademl_assets.configuration.model import Configuration
@@ -40,18 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-class _WithoutPrefix(logging.Formatter):
-    """The message alone, without the job, run and step that Dagster puts before it within a step."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the message as it was logged."""
-        stated: str | None = getattr(record, "dagster_meta", {}).get("orig_message")
-        return stated or record.getMessage()
-
-
 def _log_to_console() -> None:
-    handler = RichHandler(console=CONSOLE, show_path=False, rich_tracebacks=True)
-    handler.setFormatter(_WithoutPrefix())
+    from trademl_assets.orchestration.console import is_outside_runs, progress_handler  # noqa: PLC0415 -- imports Dagster
+
+    handler = progress_handler()
+    handler.addFilter(is_outside_runs)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("trademl_assets").setLevel(logging.INFO)
     logging.getLogger("trademl_assets.tracking").setLevel(logging.WARNING)

@@ -10,13 +10,18 @@ import dagster as dg
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import configuration_from_environment
 from trademl_assets.orchestration.assets.datasets import build_dataset_assets
+from trademl_assets.orchestration.assets.evaluation import build_evaluation_assets
 from trademl_assets.orchestration.assets.grid import build_grid_assets
 from trademl_assets.orchestration.assets.long_term import build_long_term_assets
 from trademl_assets.orchestration.assets.order_book import build_order_book_assets
 from trademl_assets.orchestration.assets.sources import build_source_assets
+from trademl_assets.orchestration.assets.training import build_training_assets
+from trademl_assets.orchestration.assets.tuning import build_tuning_assets
 from trademl_assets.orchestration.checks import build_checks
+from trademl_assets.orchestration.console import PROGRESS_LOGGER, progress_logger
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.jobs import build_jobs
+from trademl_assets.orchestration.resources.compute import TrainingProcesses
 from trademl_assets.orchestration.resources.partitions_io import PartitionTables
 from trademl_assets.orchestration.resources.sources import MarketSources
 from trademl_assets.orchestration.resources.tracking import StageTracking
@@ -49,6 +54,9 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
         build_grid_assets,
         build_long_term_assets,
         build_dataset_assets,
+        build_tuning_assets,
+        build_training_assets,
+        build_evaluation_assets,
     )
     assets = [asset for build in stages for asset in build(deployment)]
     jobs = build_jobs(frozenset(asset.key.to_user_string() for asset in assets))
@@ -58,6 +66,7 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
         "sources": MarketSources(configuration.market),
         "mlflow": StageTracking(configuration.tracking),
         "partition_tables": PartitionTables(store),
+        "training_processes": TrainingProcesses(dg.PipesSubprocessClient()),
     }
     return dg.Definitions(
         assets=assets,
@@ -66,7 +75,8 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
         schedules=build_schedules(jobs),
         sensors=build_sensors(jobs),
         resources={**resources, **overrides},
-        executor=dg.in_process_executor,
+        loggers={"console": dg.colored_console_logger, PROGRESS_LOGGER: progress_logger},
+        executor=dg.in_process_executor,  # every job is a chain of steps: a process a step would only cost its start
     )
 
 

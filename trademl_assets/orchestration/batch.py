@@ -5,7 +5,7 @@ its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -41,6 +41,16 @@ class Work:
     run: TrackedRun
     context: dg.AssetExecutionContext
     last: bool
+    _afterwards: list[Callable[[], None]] = field(default_factory=list)
+
+    def afterwards(self, action: Callable[[], None]) -> None:
+        """Have something done once the partition is committed, such as removing scratch files."""
+        self._afterwards.append(action)
+
+    def settle(self) -> None:
+        """Do what was to be done after the commit."""
+        for action in self._afterwards:
+            action()
 
     def resource(self, name: str) -> Any:
         """Return one of the step's resources."""
@@ -119,12 +129,7 @@ def commit_partitions(
         series: list[Mapping[str, float]] = []
         try:
             for key in with_progress(entry.name, keys):
-                provenance = deployment.lineage.provenance(store, entry.name, str(key), context.run_id)
-                with store.write(
-                    entry.name, str(key), schema_version=entry.schema_version, provenance=provenance
-                ) as writer:
-                    facts = make(Work(str(key), store, writer, run, context, last=key == keys[-1]))
-                manifest = store.require(entry.name, key)
+                manifest, facts = _commit(context, deployment, entry, make, run, str(key), last=key == keys[-1])
                 done.append(manifest)
                 series.append({"rows": manifest.rows, **facts.numbers})
                 yield materialization(manifest, key, facts, str(store.layout.partition_folder(entry.name, key)))
@@ -133,6 +138,25 @@ def commit_partitions(
             run.log_partitions(done)
         run.log_sources(_upstream_runs(store, done))
     yield recorded(entry.name)
+
+
+def _commit(
+    context: dg.AssetExecutionContext,
+    deployment: Deployment,
+    entry: Entry,
+    make: Make,
+    run: TrackedRun,
+    key: str,
+    *,
+    last: bool,
+) -> tuple[Manifest, Facts]:
+    store: ArtifactStore = getattr(context.resources, STORE)
+    provenance = deployment.lineage.provenance(store, entry.name, key, context.run_id)
+    with store.write(entry.name, key, schema_version=entry.schema_version, provenance=provenance) as writer:
+        work = Work(key, store, writer, run, context, last)
+        facts = make(work)
+    work.settle()
+    return store.require(entry.name, key), facts
 
 
 def _keys(context: dg.AssetExecutionContext, entry: Entry) -> list[str]:

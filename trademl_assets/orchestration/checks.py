@@ -172,9 +172,7 @@ def _take_back(store: ArtifactStore, entry: Entry, keys: Sequence[str], run_id: 
             store.delete(entry.name, key)
 
 
-def _target(
-    instance: dg.DagsterInstance, asset: str, key: str
-) -> AssetCheckEvaluationTargetMaterializationData | None:
+def _target(instance: dg.DagsterInstance, asset: str, key: str) -> AssetCheckEvaluationTargetMaterializationData | None:
     latest = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
     records = instance.fetch_materializations(latest, limit=1).records
     if not records:

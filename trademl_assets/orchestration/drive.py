@@ -6,11 +6,13 @@ What is stale is asked again before each stage, so a stage whose content did not
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
 from trademl_assets.foundation.errors import TradeMLError
 from trademl_assets.orchestration.catalog import ENTRIES
+from trademl_assets.orchestration.console import PROGRESS_LOGGER
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.jobs import job_of
 from trademl_assets.orchestration.partitions import ranges
@@ -24,7 +26,7 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 EXPERIMENT_TAG = "trademl/experiment"
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_CONSOLE: dict[str, Any] = {"loggers": {PROGRESS_LOGGER: {}}}
 
 Report = Callable[[str], None]
 
@@ -132,11 +134,19 @@ class Drive:
         result = selected.execute_in_process(
             instance=self._instance,
             tags={RANGE_START: first, RANGE_END: last, **target, **process_tag()},
-            run_config=_QUIET,
+            run_config=_CONSOLE,
             raise_on_error=False,
         )
         if not result.success:
             raise RunFailedError(f"{asset} {first} to {last}: {_cause(result)} (Dagster run {result.run_id})")
+
+
+def _is_check(event: dg.DagsterEvent) -> bool:
+    return (
+        event.step_key is not None
+        and event.step_failure_data.error is not None
+        and "DagsterAssetCheckFailedError" in str(event.step_failure_data.error.cls_name)
+    )
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:

@@ -56,8 +56,8 @@ class Lineage:
             "daily_aggregates": self._of_aggregates,
             "market_regime": lambda _: configuration.long_term.fingerprint(),
             "dataset": self._of_dataset,
-            "hyperparameter_study": self._of_model,
-            "trained_model": self._of_model,
+            "hyperparameter_study": self._of_study,
+            "trained_model": self._of_training,
             "calibrated_model": lambda _: configuration.evaluation.fingerprint(),
             "model_evaluation": self._of_evaluation,
             "leaderboard": lambda _: configuration.evaluation.fingerprint(),
@@ -124,10 +124,12 @@ class Lineage:
         dataset, grid = self._configuration.datasets[experiment], self._configuration.grid
         return combine_fingerprints(dataset.fingerprint(), grid.fingerprint(), self._all_instruments)
 
-    def _of_model(self, key: str) -> str:
-        configuration = self._configuration
-        sections = (configuration.models[split_key(key)[1]], configuration.training, configuration.tuning)
-        return combine_fingerprints(*(section.fingerprint() for section in sections))
+    def _of_training(self, key: str) -> str:
+        model, training = self._configuration.models[split_key(key)[1]], self._configuration.training
+        return combine_fingerprints(model.fingerprint(), training.fingerprint())
+
+    def _of_study(self, key: str) -> str:
+        return combine_fingerprints(self._of_training(key), self._configuration.tuning.fingerprint())
 
     def _of_evaluation(self, _: str) -> str:
         optimum = self._source("optimum_source") if self._market.optimum_source else ""

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -26,7 +27,7 @@ class Facts:
     Attributes:
         numbers: Numbers worth watching; each becomes a time series in the UI and a metric of the tracked run.
         texts: Short texts, for example a verdict.
-        links: Files or pages by name.
+        files: Files of the partition that are shown as links, by the name they are shown under.
         plot: One PNG shown inline, empty for none.
         schema: Columns of the partition's table, empty where it is no table.
         lineage: Columns of upstream tables by column, where it is known.
@@ -34,7 +35,7 @@ class Facts:
 
     numbers: Mapping[str, float] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
-    links: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     plot: bytes = b""
     schema: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
@@ -56,7 +57,10 @@ def materialization(manifest: Manifest, key: str, facts: Facts, folder: str) -> 
         "path": dg.MetadataValue.path(folder),
         **{name: float(value) for name, value in facts.numbers.items()},
         **facts.texts,
-        **{name: dg.MetadataValue.url(link) for name, link in facts.links.items()},
+        **{
+            shown: dg.MetadataValue.url((Path(folder) / manifest.files[name].file).as_uri())
+            for shown, name in facts.files.items()
+        },
     }
     if facts.schema:
         metadata["dagster/column_schema"] = column_schema(facts.schema)

@@ -74,6 +74,20 @@ CHANGES: Mapping[str, Any] = {
             "audit": {"cuts": 2},
         }
     },
+    "models": {
+        "dual_channel": {
+            "parameters": {
+                "book": {"slots_per_band": 2},
+                "patch": {"steps": 30, "shared_by_instruments": False, "step_width": 4, "token_width": 4},
+                "history": {"width": 16, "initial_forget_bias": 0.0},
+                "long_term": {"channels": [4], "kernel_days": 2, "stride_days": 2},
+                "merge": {"widths": [4]},
+            }
+        }
+    },
+    "training": {"seeds": [1, 2], "max_epochs": 2},
+    "tuning": {"n_trials": 2},
+    "evaluation": {"bootstrap_replicates": 100, "excess_replicates": 100, "minimum_effective_test": 50},
 }
 
 

@@ -45,9 +45,13 @@ def test_dataset_upstream_of_the_manifest_is_what_the_recipe_pins(made_world: Wo
 
 def test_a_range_run_again_gives_the_same_content_and_new_events(world: World):
     assert world.run("long_term_job", "2023-12-26", "2023-12-31").success
-    before = {key: world.store.require("market_regime", key).content_hash for key in world.store.partitions("market_regime")}
+    before = {
+        key: world.store.require("market_regime", key).content_hash for key in world.store.partitions("market_regime")
+    }
     assert world.run("long_term_job", "2023-12-28", "2023-12-30").success
-    after = {key: world.store.require("market_regime", key).content_hash for key in world.store.partitions("market_regime")}
+    after = {
+        key: world.store.require("market_regime", key).content_hash for key in world.store.partitions("market_regime")
+    }
     assert before == after
     assert len(world.materializations("market_regime")) == 6 + 3
 

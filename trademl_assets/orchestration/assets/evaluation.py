@@ -1,0 +1,124 @@
+"""calibrated_model, model_evaluation and leaderboard: honest probabilities, what they are worth, which model is best."""
+
+import dagster as dg
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trademl_assets.evaluation.judge import decisions, judge_model
+from trademl_assets.evaluation.judgement import Judgement
+from trademl_assets.evaluation.leaderboard import rank_models
+from trademl_assets.evaluation.plots import draw_reliability, draw_skills
+from trademl_assets.evaluation.report import render_report
+from trademl_assets.orchestration.batch import Work, partitioned_asset
+from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, LEADERBOARD, MODEL_EVALUATION, TRAINED_MODEL
+from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.mappings import experiment_of_the_model
+from trademl_assets.orchestration.metadata import Facts
+from trademl_assets.orchestration.partitions import join_key, split_key
+from trademl_assets.orchestration.report_material import gather_material
+from trademl_assets.scoring.calibration import Calibration
+from trademl_assets.scoring.predictions import calibrate_predictions, independent_labels
+
+
+def build_evaluation_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
+    """Make the assets of the stage."""
+    return [_calibrated_model(deployment), _model_evaluation(deployment), _leaderboard(deployment)]
+
+
+def _calibrated_model(deployment: Deployment) -> dg.AssetsDefinition:
+    parameters = deployment.configuration.evaluation.calibration
+
+    def calibrate(work: Work) -> Facts:
+        index = work.store.read_table(DATASET.name, split_key(work.key)[0], "index")
+        logits = work.store.read_table(TRAINED_MODEL.name, work.key, "predictions")
+        calibrated = calibrate_predictions(logits, index, parameters)
+        work.writer.table("predictions", calibrated.table)
+        work.writer.json("calibration", calibrated.calibration.as_dict())
+        work.writer.rows(calibrated.table.height)
+        rows = calibrated.table.filter(pl.col("part") == "calibration")
+        fitted = calibrated.calibration
+        work.run.log_parameters({"temperature_scaling_T": fitted.temperature, "kind": fitted.kind})
+        numbers = {
+            "temperature": fitted.temperature,
+            "effective_samples": fitted.effective_samples,
+            "log_loss_before": fitted.log_loss_before,
+            "log_loss_after": fitted.log_loss_after,
+        }
+        texts = {"kind": fitted.kind} | ({"mark": fitted.mark} if fitted.mark else {})
+        plot = draw_reliability(rows, independent_labels(rows) / rows.height)
+        return Facts(numbers=numbers, texts=texts, plot=plot, schema=calibrated.table.schema)
+
+    deps = [dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model()), dg.AssetDep(TRAINED_MODEL.name)]
+    return partitioned_asset(deployment, CALIBRATED_MODEL, calibrate, deps=deps)
+
+
+def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
+    def judge(work: Work) -> Facts:
+        experiment = split_key(work.key)[0]
+        predictions = work.store.read_table(CALIBRATED_MODEL.name, work.key, "predictions")
+        recipe = work.store.read_json(DATASET.name, experiment, "recipe")
+        judgement = judge_model(
+            predictions,
+            work.store.read_table(DATASET.name, experiment, "index"),
+            recipe["boundaries_bps"],
+            Calibration.from_dict(work.store.read_json(CALIBRATED_MODEL.name, work.key, "calibration")),
+            deployment.configuration.evaluation,
+            optimum=_optimum(deployment, work, predictions, np.asarray(recipe["boundaries_bps"], np.float64)),
+        )
+        report = render_report(judgement, predictions, gather_material(deployment, work.store, work.key))
+        work.writer.json("judgement", judgement.as_dict())
+        work.writer.text("report", report, hashed=False)
+        work.writer.rows(judgement.test.samples)
+        work.writer.note("verdict", judgement.verdict)
+        work.run.log_text(report, "report.html")
+        work.run.set_tags({"verdict": judgement.verdict})
+        plot = draw_skills(judgement.skills, judgement.confidence)
+        texts = {"verdict": judgement.verdict, "sentence": judgement.sentence}
+        return Facts(numbers=_numbers(judgement), texts=texts, plot=plot, files={"report": "report"})
+
+    deps = [
+        dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model()),
+        dg.AssetDep(TRAINED_MODEL.name),
+        dg.AssetDep(CALIBRATED_MODEL.name),
+    ]
+    return partitioned_asset(deployment, MODEL_EVALUATION, judge, deps=deps, resources=frozenset({"sources"}))
+
+
+def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
+    models = sorted(deployment.configuration.models)
+
+    def rank(work: Work) -> Facts:
+        keys = {model: join_key(work.key, model) for model in models}
+        read = {model: work.store.read_json(MODEL_EVALUATION.name, key, "judgement") for model, key in keys.items()}
+        table = rank_models({model: Judgement.from_dict(values) for model, values in read.items()})
+        work.writer.table("data", table)
+        work.writer.rows(table.height)
+        work.run.log_text(table.write_csv(), "leaderboard.csv")
+        return Facts(texts={"best": str(table["model"][0])}, schema=table.schema)
+
+    deps = [dg.AssetDep(MODEL_EVALUATION.name, partition_mapping=experiment_of_the_model())]
+    return partitioned_asset(deployment, LEADERBOARD, rank, deps=deps)
+
+
+def _optimum(
+    deployment: Deployment, work: Work, predictions: pl.DataFrame, boundaries: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]] | None:
+    source = work.resource("sources").optimum
+    if source is None:
+        return None
+    dataset = deployment.configuration.datasets[split_key(work.key)[0]]
+    instants = decisions(predictions)["t0"].to_physical().to_numpy()
+    found: dict[str, NDArray[np.float64]] = source.optimal_probabilities(
+        dataset.target, instants, dataset.labels.horizon_seconds, boundaries
+    )
+    return found
+
+
+def _numbers(judgement: Judgement) -> dict[str, float]:
+    after = judgement.test.after
+    numbers = {f"test_{name}": after[name] for name in ("log_loss", "brier", "accuracy", "weighted_f1", "ece")}
+    numbers |= {"skill": judgement.reference.difference, "effective_samples": judgement.test.effective_samples}
+    if judgement.best is not None:
+        numbers |= {"share_of_best": judgement.best.share, "share_of_returns_only": judgement.best.returns_only_share}
+    return numbers

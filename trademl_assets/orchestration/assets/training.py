@@ -1,0 +1,43 @@
+"""trained_model: the members of an ensemble, each trained in a process outside Dagster."""
+
+import dagster as dg
+
+from trademl_assets.evaluation.plots import draw_learning_curves
+from trademl_assets.orchestration.batch import Work, partitioned_asset
+from trademl_assets.orchestration.catalog import DATASET, HYPERPARAMETER_STUDY, TRAINED_MODEL
+from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.mappings import experiment_of_the_model
+from trademl_assets.orchestration.metadata import Facts
+from trademl_assets.orchestration.report_material import learning_curves
+from trademl_assets.orchestration.resources.compute import GPU_POOL
+from trademl_assets.orchestration.specifications import specify
+from trademl_assets.training.launch import launch_training, remove_scratch
+from trademl_assets.training.results import HISTORY_FILE, collect_training, read_json
+
+
+def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
+    """Make the assets of the stage."""
+    configuration = deployment.configuration
+
+    def train(work: Work) -> Facts:
+        searched = configuration.tuning.enabled
+        best = work.store.read_json(HYPERPARAMETER_STUDY.name, work.key, "best") if searched else {}
+        spec = specify(configuration, work.store, work.key, best, mode="fit")
+        result = launch_training(spec, runner=work.resource("training_processes").runner(work.context))
+        summary = collect_training(work.writer, result.folder)
+        work.afterwards(lambda: remove_scratch(result.folder))
+        work.run.log_parameters({"model": spec.model, "training": spec.training.model_dump(mode="json")})
+        history = read_json(result.folder / HISTORY_FILE)
+        numbers = {
+            "validation_log_loss": result.validation_log_loss,
+            "trainable_parameters": summary["trainable_parameters"],
+            **{f"member_{member['seed']}_best_epoch": member["best_epoch"] for member in summary["members"]},
+        }
+        return Facts(numbers=numbers, plot=draw_learning_curves(learning_curves(history, summary)))
+
+    deps = [
+        dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model()),
+        dg.AssetDep(HYPERPARAMETER_STUDY.name),
+    ]
+    resources = frozenset({"training_processes"})
+    return [partitioned_asset(deployment, TRAINED_MODEL, train, deps=deps, resources=resources, pool=GPU_POOL)]
