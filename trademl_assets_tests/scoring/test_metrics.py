@@ -81,7 +81,8 @@ def test_entropy_of_certainty_is_zero_and_of_ignorance_the_log_of_classes():
     assert metrics.entropies(np.array([[1.0, 0.0], [0.5, 0.5]])) == pytest.approx([0.0, np.log(2)])
 
 
-def test_a_certain_probability_of_one_falls_into_the_last_bin():
+def test_a_value_on_an_edge_belongs_to_the_bin_above_and_one_to_the_last():
+    assert metrics.bin_of(np.array([0.5]), np.array([0.0, 0.5, 1.0])).tolist() == [1]
     assert metrics.bin_of(np.array([0.0, 1.0]), metrics.equal_width_edges()).tolist() == [0, 14]
 
 
