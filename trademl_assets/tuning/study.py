@@ -5,6 +5,7 @@ a kill is therefore drawn again as it was. (Optuna's own retry of stale trials w
 not used; heartbeats only tell which trials are dead.)
 """
 
+import json
 import logging
 import math
 import warnings
@@ -81,7 +82,7 @@ def run_study(
 
     Args:
         parameters: The search; a raised `n_trials` continues a finished study.
-        model: Nested parameters (plain values) that the space's paths point into.
+        model: Nested parameters (JSON values) that the space's paths point into; other ones begin a new study.
         scratch: Existing folder for Optuna's database, kept between runs.
         identity: Fingerprint of everything else that trials depend on (dataset, code); with another one a new study
             begins.
@@ -102,7 +103,7 @@ def run_study(
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats and fixed first trials
         study = optuna.create_study(
             storage=_open_storage(parameters, scratch),
-            study_name=study_name(parameters, defaults, identity),
+            study_name=study_name(parameters, model, identity),
             direction="minimize",
             load_if_exists=True,
         )
@@ -139,11 +140,14 @@ def _search(
     )
 
 
-def study_name(parameters: StudyParameters, defaults: Mapping[str, Any], identity: str) -> str:
-    """Name of a study in its database: equal where all trials would be equal, whatever their number."""
+def study_name(parameters: StudyParameters, model: Mapping[str, Any], identity: str) -> str:
+    """Name of a study in its database: equal where all trials would be equal, whatever their number.
+
+    Parameters that are not searched count as much as those that are.
+    """
     searched = parameters.model_copy(update={"enabled": True, "n_trials": 1})
-    described = repr(sorted(defaults.items()))
-    return combine_fingerprints(searched.fingerprint(), described, identity)
+    configured = json.dumps(model, sort_keys=True, separators=(",", ":"))
+    return combine_fingerprints(searched.fingerprint(), configured, identity)
 
 
 def _open_storage(parameters: StudyParameters, scratch: Path) -> optuna.storages.RDBStorage:

@@ -91,9 +91,9 @@ def test_a_finished_study_is_read_back_and_a_raised_number_continues_it(undistur
     assert fewer.trials.equals(undisturbed.trials[:4])
 
 
-def test_other_data_another_seed_or_another_default_begin_a_new_study(undisturbed, tmp_path):
+def test_other_data_another_seed_or_other_parameters_begin_a_new_study(undisturbed, tmp_path):
     run_study(parameters(n_trials=2), MODEL, tmp_path, "data", loss)
-    other_model = {"model": {"width": 16}, "training": MODEL["training"]}
+    other_model = MODEL | {"epochs": 20}
     for arguments in (
         (parameters(n_trials=2), MODEL, tmp_path, "other data"),
         (parameters(n_trials=2, seed=2), MODEL, tmp_path, "data"),
