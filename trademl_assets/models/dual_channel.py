@@ -41,7 +41,9 @@ class DualChannel(Network):
                 f"patch.steps ({self.patch_steps}) does not divide the look-back of {lookback} steps -> change either"
             )
         self.window_steps = lookback if parameters.history.kind == "window" else None
-        self.encoder = PatchEncoder(self.step_features.width, parameters.patch)
+        self.encoder = PatchEncoder(
+            self.step_features.instruments, self.step_features.instrument_width, parameters.patch
+        )
         self.history = RecurrentHistory(parameters.patch.token_width, lookback // self.patch_steps, parameters.history)
         self.long_term = (
             None if parameters.long_term is None else LongTermChannel(inputs.stream("long_term"), parameters.long_term)

@@ -26,16 +26,19 @@ class PatchEncoder(nn.Module):
     """From step features to tokens.
 
     Args:
-        features: Width of a step's features.
+        instruments: Number of instruments A.
+        features: Width F of an instrument's features at a step.
         parameters: Patch, widths, pooling.
     """
 
-    def __init__(self, features: int, parameters: PatchParameters) -> None:
+    def __init__(self, instruments: int, features: int, parameters: PatchParameters) -> None:
         super().__init__()
         self.steps = parameters.steps
-        self.step = nn.Sequential(nn.Linear(features, parameters.step_width), activation(parameters.step_activation))
+        self.groups = instruments if parameters.shared_by_instruments else 1
+        read = features if parameters.shared_by_instruments else instruments * features
+        self.step = nn.Sequential(nn.Linear(read, parameters.step_width), activation(parameters.step_activation))
         self.pools_mean = parameters.pooling == "mean"
-        pooled = parameters.step_width if self.pools_mean else parameters.step_width * parameters.steps
+        pooled = self.groups * parameters.step_width * (1 if self.pools_mean else parameters.steps)
         self.token = nn.Sequential(
             nn.Linear(pooled, parameters.token_width),
             nn.LayerNorm(parameters.token_width) if parameters.token_norm else nn.Identity(),
@@ -45,7 +48,7 @@ class PatchEncoder(nn.Module):
 
     def forward(self, batch: SegmentBatch) -> Tensor:
         """Return (V, n, token width): the tokens of every view, in time order."""
-        encoded = self.step(batch.steps)
+        encoded = self.step(batch.steps.reshape(*batch.steps.shape[:2], self.groups, -1)).flatten(2)
         patches = (batch.steps.shape[1] - 1) // self.steps
         views = []
         for segment, phase in zip(batch.view_segment, batch.view_phase, strict=True):
@@ -73,6 +76,11 @@ class RecurrentHistory(nn.Module):
         self.window_tokens = window_tokens
         self.lstm = nn.LSTM(token_width, parameters.width, parameters.layers, batch_first=True)
         self.dropout = nn.Dropout(parameters.dropout)
+        forget = slice(parameters.width, 2 * parameters.width)  # torch stacks input, forget, cell and output gates
+        with torch.no_grad():
+            for layer in range(parameters.layers):
+                getattr(self.lstm, f"bias_ih_l{layer}")[forget] = parameters.initial_forget_bias
+                getattr(self.lstm, f"bias_hh_l{layer}")[forget] = 0.0
 
     def forward(self, tokens: Tensor, batch: SegmentBatch) -> Tensor:
         """Return (N, width) states of decisions from (V, n, token width) tokens.

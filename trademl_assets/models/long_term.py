@@ -38,6 +38,9 @@ class LongTermChannel(nn.Module):
             ]
             channels = width
         self.convolutions = nn.Sequential(*layers)
+        self.days = length
+        for _ in parameters.channels:
+            self.days = (self.days - 1) * parameters.stride_days + parameters.kernel_days
         self.summary = nn.Sequential(
             nn.Linear(channels * length, parameters.width),
             activation(parameters.activation),
@@ -45,7 +48,10 @@ class LongTermChannel(nn.Module):
         )
 
     def forward(self, days: Tensor) -> Tensor:
-        """Return (D, width) summaries of (D, look-back days, statistics, assets) vectors, oldest day first."""
-        stacked = self.standardise(days).flatten(2).transpose(1, 2)
+        """Return (D, width) summaries of (D, look-back days, statistics, assets) vectors, oldest day first.
+
+        Where strides do not divide the look-back, the oldest days are left out.
+        """
+        stacked = self.standardise(days[:, -self.days :]).flatten(2).transpose(1, 2)
         summary: Tensor = self.summary(self.convolutions(stacked).flatten(1))
         return summary

@@ -31,7 +31,9 @@ class PatchParameters(Parameters):
 
     Attributes:
         steps: Grid steps of a patch.
-        step_width: Width of an encoded step.
+        shared_by_instruments: Whether every instrument's part of a step is encoded with the same weights, side by side;
+            else one layer reads all instruments at once.
+        step_width: Width of an encoded step, of each instrument where shared.
         step_activation: Activation of an encoded step.
         pooling: `mean` over the patch, or `linear` over all its steps at once.
         token_width: Width of a token.
@@ -41,6 +43,7 @@ class PatchParameters(Parameters):
     """
 
     steps: Width
+    shared_by_instruments: bool
     step_width: Width
     step_activation: Activation
     pooling: Literal["mean", "linear"]
@@ -59,12 +62,15 @@ class HistoryParameters(Parameters):
             over exactly its own look-back.
         width: Hidden units.
         layers: Stacked layers.
+        initial_forget_bias: Bias that the forget gates begin with: 0 forgets half of the state at each token, 2 an
+            eighth.
         dropout: Share dropped of what the history hands on, in training.
     """
 
     kind: Literal["anchored", "window"]
     width: Width
     layers: Width
+    initial_forget_bias: Annotated[float, Field(allow_inf_nan=False)]
     dropout: DropoutShare
 
 

@@ -52,10 +52,10 @@ class BandPooling(nn.Module):
         self.bands = -(-slots // self.slots_per_band)
         self.padding = self.bands * self.slots_per_band - slots
         self.features: tuple[BookFeature, ...] = parameters.features
-        self.width = self.bands * self.assets * len(self.features)
+        self.width = self.bands * len(self.features)
 
     def forward(self, book: Tensor) -> Tensor:
-        """Return (T, assets * bands * features) float32 of a book (T, slots, assets * 4); 0 where a band is empty."""
+        """Return (T, assets, bands * features) float32 of a book (T, slots, assets * 4); 0 where a band is empty."""
         by_field = (*book.shape[:2], self.assets, len(BOOK_FIELDS))
         raw = book.reshape(by_field)
         bid_quantity, ask_quantity = BOOK_FIELDS.index("bid_log_quantity"), BOOK_FIELDS.index("ask_log_quantity")
@@ -76,7 +76,7 @@ class BandPooling(nn.Module):
                 pooled[difference] = self._band_sums((scaled[..., bid] - scaled[..., ask]) * present) * share
             if mean in self.features:
                 pooled[mean] = self._band_sums((scaled[..., bid] + scaled[..., ask]) * present) * (share / 2)
-        return torch.stack([pooled[name] for name in self.features], dim=-1).flatten(1)
+        return torch.stack([pooled[name] for name in self.features], dim=-1).flatten(2)
 
     def _band_sums(self, values: Tensor) -> Tensor:
         """(T, slots, assets) -> (T, assets, bands)."""
@@ -86,7 +86,7 @@ class BandPooling(nn.Module):
 
 
 class StepFeatures(nn.Module):
-    """All step streams that a network reads, side by side: book bands, price, mask.
+    """All step streams that a network reads: book bands, price, mask, gathered by instrument.
 
     Args:
         inputs: Streams and statistics.
@@ -100,18 +100,22 @@ class StepFeatures(nn.Module):
         super().__init__()
         self.streams = parameters.step_streams
         parts: dict[str, nn.Module] = {}
-        self.width = 0
+        self.instruments = len(inputs.instruments)
+        self.instrument_width = 0
         for name in self.streams:
             stream = inputs.stream(name)
             if name == "book" and parameters.book is not None:
                 pooling = BandPooling(stream, parameters.book)
                 parts[name] = pooling
-                self.width += pooling.width
+                self.instrument_width += pooling.width
             else:
                 parts[name] = Standardise(stream)
-                self.width += stream.shape[-1]
+                self.instrument_width += stream.shape[-1] // self.instruments
         self.parts = nn.ModuleDict(parts)
+        self.width = self.instruments * self.instrument_width
 
     def forward(self, raw: dict[str, Tensor]) -> Tensor:
-        """Return (T, width) float32 of raw streams, each (T, ...)."""
-        return torch.cat([self.parts[name](raw[name]) for name in self.streams], dim=1)
+        """Return (T, width) float32 of raw streams, each (T, ...): all features of an instrument, then the next's."""
+        parts = [self.parts[name](raw[name]) for name in self.streams]
+        by_instrument = [part.reshape(len(part), self.instruments, -1) for part in parts]
+        return torch.cat(by_instrument, dim=2).flatten(1)

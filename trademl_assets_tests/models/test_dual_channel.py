@@ -1,0 +1,147 @@
+import pytest
+import torch
+
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.dual_channel import DualChannel
+from trademl_assets_tests.models.examples import (
+    LOOKBACK,
+    PATCH,
+    batch_of,
+    inputs,
+    network,
+    parameters_of,
+    raw_streams,
+    stated,
+)
+
+LENGTH = 101
+
+
+def features(made: DualChannel, seed: int, steps: int = LENGTH) -> torch.Tensor:
+    with torch.no_grad():
+        return made.step_features(raw_streams(steps, seed))
+
+
+def test_window_equals_encoding_each_window_alone() -> None:
+    made = network(history__kind="window")
+    steps = torch.stack([features(made, 1), features(made, 2)])
+    views = [(0, 0), (1, 3), (0, 2)]
+    decisions = [(0, 8), (0, 20), (1, 13), (1, 19), (2, 9)]
+    shared = made(batch_of(steps, views, decisions))
+    window = LOOKBACK // PATCH
+    for row, (view, patches) in enumerate(decisions):
+        segment, phase = views[view]
+        last = phase + patches * PATCH
+        alone = steps[segment, last - LOOKBACK : last + 1][None]
+        single = batch_of(alone, [views[view]], [(0, patches)])
+        single = single.__class__(
+            **{**vars(single), "view_segment": (0,), "view_phase": (0,), "decision_patches": torch.tensor([window])}
+        )
+        single = single.__class__(**{**vars(single), "decision_day": torch.tensor([patches % 2])})
+        torch.testing.assert_close(shared[row], made(single)[0], atol=1e-6, rtol=1e-6)
+
+
+def test_anchored_equals_a_replay_from_the_beginning_of_the_segment() -> None:
+    made = network()
+    steps = features(made, 3)[None]
+    shared = made(batch_of(steps, [(0, 2)], [(0, 4), (0, 11), (0, 19)]))
+    for row, patches in enumerate((4, 11, 19)):
+        tokens = made.encoder(batch_of(steps, [(0, 2)], [(0, patches)]))[0, :patches]
+        state = None
+        for token in tokens:
+            output, state = made.history.lstm(token[None, None], state)
+        replayed = made.history(tokens[None], batch_of(steps, [(0, 2)], [(0, patches)]))
+        torch.testing.assert_close(output[0, 0], replayed[0])
+        torch.testing.assert_close(made(batch_of(steps, [(0, 2)], [(0, patches)]))[0], shared[row])
+
+
+@pytest.mark.parametrize("kind", ["anchored", "window"])
+def test_nothing_after_the_decision_is_read(kind: str) -> None:
+    made = network(history__kind=kind)
+    steps = features(made, 4)[None]
+    decisions = [(0, 9), (0, 12)]
+    changed = steps.clone()
+    changed[:, 3 + 12 * PATCH + 1 :] += 5.0
+    torch.testing.assert_close(
+        made(batch_of(steps, [(0, 3)], decisions)), made(batch_of(changed, [(0, 3)], decisions)), atol=0, rtol=0
+    )
+    changed[:, 3 + 12 * PATCH] += 5.0
+    after = made(batch_of(changed, [(0, 3)], decisions))
+    assert not torch.allclose(made(batch_of(steps, [(0, 3)], decisions))[1], after[1])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "linear"])
+def test_tokens_at_any_phase_equal_encoding_from_there(pooling: str) -> None:
+    made = network(patch__pooling=pooling)
+    steps = features(made, 5)
+    for phase in range(PATCH):
+        shared = made.encoder(batch_of(steps[None], [(0, 0), (0, phase)], [(0, 1)]))[1]
+        whole = (LENGTH - 1 - phase) // PATCH
+        alone = made.encoder(batch_of(steps[None, phase:], [(0, 0)], [(0, 1)]))[0]
+        torch.testing.assert_close(shared[:whole], alone[:whole], atol=1e-6, rtol=1e-6)
+
+
+def test_zeros_behind_a_shorter_segment_change_nothing() -> None:
+    made = network()
+    short, long = features(made, 6, 61), features(made, 7)
+    padded = torch.stack([torch.nn.functional.pad(short, (0, 0, 0, LENGTH - 61)), long])
+    together = made(batch_of(padded, [(0, 1), (1, 0)], [(0, 11), (1, 20)]))
+    alone = made(batch_of(short[None], [(0, 1)], [(0, 11)]))
+    torch.testing.assert_close(together[0], alone[0], atol=1e-6, rtol=1e-6)
+
+
+def test_a_decision_before_the_first_patch_has_the_initial_state() -> None:
+    made = network()
+    batch = batch_of(features(made, 8)[None], [(0, 0)], [(0, 0)])
+    assert (made.history(made.encoder(batch), batch) == 0).all()
+
+
+def test_channels_switched_off_leave_the_network() -> None:
+    made = network(long_term=None, clock=False, book=None, mask=False, history__kind="window")
+    assert made.streams == ("price",)
+    assert made.long_term is None
+    names = {name.split(".")[0] for name, _ in made.named_parameters()}
+    assert names == {"encoder", "history", "merge", "head"}
+
+
+def test_long_term_channel_reads_the_newest_days_where_strides_do_not_divide() -> None:
+    made = network()
+    batch = batch_of(features(made, 9)[None], [(0, 0)], [(0, 4)])
+    assert made.long_term is not None
+    assert batch.days is not None
+    days = batch.days.clone().requires_grad_()
+    made.long_term(days).sum().backward()
+    assert days.grad is not None
+    assert (days.grad.abs().amax(dim=(0, 2, 3)) > 0).tolist() == [False] + 11 * [True]
+
+
+def test_kernels_longer_than_the_look_back_are_refused() -> None:
+    with pytest.raises(ConfigError, match="look-back of 12 days"):
+        network(long_term__kernel_days=9)
+
+
+def test_a_patch_that_does_not_divide_the_look_back_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"patch\.steps"):
+        network(patch__steps=7)
+
+
+def test_a_network_that_reads_no_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match="reads nothing"):
+        parameters_of(stated(book=None, price=False, mask=False))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_every_weight_takes_part(shared: bool) -> None:  # noqa: FBT001 -- a test's parameter
+    made = network(patch__shared_by_instruments=shared).train()
+    batch = batch_of(features(made, 10)[None], [(0, 0)], [(0, n) for n in range(1, 20)])
+    torch.nn.functional.cross_entropy(made(batch), batch.labels).backward()
+    silent = [name for name, weight in made.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert silent == []
+
+
+def test_forget_gates_begin_with_their_bias() -> None:
+    made = network(history__initial_forget_bias=1.5)
+    bias = made.history.lstm.bias_ih_l0 + made.history.lstm.bias_hh_l0
+    assert (bias[9:18] == 1.5).all()
+    assert not (bias[:9] == 1.5).any()
+    assert inputs().classes == 6

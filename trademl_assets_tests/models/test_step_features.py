@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.inputs import ModelInputs
+from trademl_assets.models.step_features import BandPooling, StepFeatures
+from trademl_assets_tests.models.examples import ASSETS, SLOTS, inputs, parameters_of, raw_streams, stated
+
+
+def pooled_by_hand(book: np.ndarray, band: slice, asset: int) -> dict[str, float]:
+    source = inputs().streams["book"]
+    scaled = np.clip((book - source.center) / source.scale, -source.clip, source.clip)
+    bid_distance, bid, ask_distance, ask = (asset * 4 + field for field in range(4))
+    slots = [slot for slot in range(*band.indices(SLOTS)) if book[slot, bid] > 0 and book[slot, ask] > 0]
+    mean = lambda values: float(np.mean(values)) if slots else 0.0  # noqa: E731 -- a formula
+    return {
+        "imbalance": mean([scaled[s, bid] - scaled[s, ask] for s in slots]),
+        "depth": mean([(scaled[s, bid] + scaled[s, ask]) / 2 for s in slots]),
+        "presence": len(slots) / 3,
+        "distance_imbalance": mean([scaled[s, bid_distance] - scaled[s, ask_distance] for s in slots]),
+        "distance": mean([(scaled[s, bid_distance] + scaled[s, ask_distance]) / 2 for s in slots]),
+    }
+
+
+def test_bands_are_means_over_slots_with_both_sides() -> None:
+    book = raw_streams(6, 1)["book"]
+    book[3, :3] = 0
+    parameters = parameters_of(stated())
+    assert parameters.book is not None
+    found = BandPooling(inputs().streams["book"], parameters.book)(book)
+    found = found.reshape(6, ASSETS, 3, len(parameters.book.features))
+    for step in range(6):
+        for asset in range(ASSETS):
+            for band in range(3):
+                expected = pooled_by_hand(book[step].float().numpy(), slice(3 * band, 3 * band + 3), asset)
+                values = [expected[name] for name in parameters.book.features]
+                np.testing.assert_allclose(found[step, asset, band].numpy(), values, atol=1e-5)
+    assert (found[3, :, 0] == 0).all()
+
+
+def test_swapped_sides_change_the_sign_of_imbalance_alone() -> None:
+    book = raw_streams(4, 2)["book"]
+    swapped = book.reshape(4, SLOTS, ASSETS, 2, 2).flip(3).reshape(4, SLOTS, -1)
+    parameters = parameters_of(stated(book__features=["imbalance", "depth"]))
+    assert parameters.book is not None
+    source = inputs().streams["book"]
+    sides = source.center.reshape(SLOTS, ASSETS, 2, 2)
+    sides[:, :, 1] = sides[:, :, 0]
+    scale = source.scale.reshape(SLOTS, ASSETS, 2, 2)
+    scale[:, :, 1] = scale[:, :, 0]
+    pooling = BandPooling(source, parameters.book)
+    one, other = (pooling(each).reshape(4, ASSETS, 3, 2) for each in (book, swapped))
+    torch.testing.assert_close(one[..., 0], -other[..., 0])
+    torch.testing.assert_close(one[..., 1], other[..., 1])
+
+
+def test_streams_switched_off_are_not_read() -> None:
+    raw = raw_streams(5, 3)
+    whole = StepFeatures(inputs(), parameters_of(stated()))
+    price_only = StepFeatures(inputs(), parameters_of(stated(book=None, mask=False)))
+    assert price_only.streams == ("price",)
+    assert price_only({"price": raw["price"]}).shape == (5, ASSETS * 5)
+    by_asset = whole(raw).reshape(5, ASSETS, -1)
+    torch.testing.assert_close(by_asset[:, :, 15:20], price_only(raw).reshape(5, ASSETS, 5))
+
+
+def test_a_stream_that_the_dataset_lacks_is_refused_by_name() -> None:
+    known = inputs()
+    lacking = ModelInputs(
+        {name: known.streams[name] for name in ("price", "mask")},
+        known.instruments,
+        known.target,
+        known.cadence_seconds,
+        known.boundaries_bps,
+    )
+    with pytest.raises(ConfigError, match="'book'"):
+        StepFeatures(lacking, parameters_of(stated()))
+
+
+def test_inputs_survive_json_exactly() -> None:
+    known = inputs()
+    read = ModelInputs.from_json(known.as_json())
+    assert read.boundaries_bps == known.boundaries_bps
+    assert read.instruments == known.instruments
+    for name, stream in known.streams.items():
+        np.testing.assert_array_equal(read.streams[name].center, stream.center)
+        np.testing.assert_array_equal(read.streams[name].scale, stream.scale)
+        assert (read.streams[name].shape, read.streams[name].columns) == (stream.shape, stream.columns)
+        assert (read.streams[name].lookback_steps, read.streams[name].clip) == (stream.lookback_steps, stream.clip)
