@@ -129,7 +129,7 @@ def commit_partitions(
         series: list[Mapping[str, float]] = []
         try:
             for key in with_progress(entry.name, keys):
-                manifest, facts = _commit(context, deployment, entry, make, run, str(key), last=key == keys[-1])
+                manifest, facts = _commit(context, deployment, entry, make, run=run, key=str(key), last=key == keys[-1])
                 done.append(manifest)
                 series.append({"rows": manifest.rows, **facts.numbers})
                 yield materialization(manifest, key, facts, str(store.layout.partition_folder(entry.name, key)))
@@ -145,9 +145,9 @@ def _commit(
     deployment: Deployment,
     entry: Entry,
     make: Make,
+    *,
     run: TrackedRun,
     key: str,
-    *,
     last: bool,
 ) -> tuple[Manifest, Facts]:
     store: ArtifactStore = getattr(context.resources, STORE)

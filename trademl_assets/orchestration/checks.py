@@ -1,11 +1,12 @@
 """Asset checks: blocking ones on tables and arrays from a factory, properties worth having beside them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandera.polars as pa
+import polars as pl
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
     AssetCheckEvaluationTargetMaterializationData,
@@ -14,19 +15,29 @@ from numpy.typing import NDArray
 from pandera.errors import SchemaError, SchemaErrors
 
 from trademl_assets.datasets.leakage import audit
+from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.foundation.errors import TradeMLError
 from trademl_assets.orchestration.batch import STORE, TRACKING
 from trademl_assets.orchestration.catalog import (
     ALIGNED_GRID,
     BOOK_SNAPSHOTS,
+    CALIBRATED_MODEL,
     DAILY_AGGREGATES,
     DATASET,
     MARKET_REGIME,
+    MODEL_EVALUATION,
     RAW_DEPTH,
+    TRAINED_MODEL,
     Entry,
 )
-from trademl_assets.orchestration.contracts import index_contract, regime_contract
+from trademl_assets.orchestration.contracts import (
+    index_contract,
+    logits_contract,
+    probabilities_contract,
+    regime_contract,
+)
 from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.scoring.calibration import Calibration
 from trademl_assets.sources.contracts import aggregate_contract, snapshot_contract, tall_contract, violations
 from trademl_assets.storage.commit import ArtifactStore
 
@@ -34,22 +45,35 @@ Look = Callable[[ArtifactStore, str], str]
 """Looks at one partition; returns what is wrong, empty where nothing is."""
 
 
+Contract = Callable[[pl.DataFrame], pa.DataFrameSchema]
+"""From a table to what it must satisfy; most contracts are the same for every table."""
+
+
 def build_checks(deployment: Deployment) -> list[dg.AssetChecksDefinition]:
     """Make all checks of a deployment."""
     slots = deployment.configuration.order_book.compression.slots
-    tables: Sequence[tuple[Entry, str, pa.DataFrameSchema]] = (
-        (RAW_DEPTH, "data", tall_contract()),
-        (BOOK_SNAPSHOTS, "data", snapshot_contract(slots)),
-        (DAILY_AGGREGATES, "data", aggregate_contract()),
-        (MARKET_REGIME, "data", regime_contract()),
-        (DATASET, "index", index_contract()),
+    tables: Sequence[tuple[Entry, str, Contract]] = (
+        (RAW_DEPTH, "data", lambda _: tall_contract()),
+        (BOOK_SNAPSHOTS, "data", lambda _: snapshot_contract(slots)),
+        (DAILY_AGGREGATES, "data", lambda _: aggregate_contract()),
+        (MARKET_REGIME, "data", lambda _: regime_contract()),
+        (DATASET, "index", lambda _: index_contract()),
+        (TRAINED_MODEL, "predictions", logits_contract),
+        (CALIBRATED_MODEL, "predictions", probabilities_contract),
     )
-    schemas = [
-        partition_check(deployment, entry, "schema", table_look(entry.name, name, contract))
-        for entry, name, contract in tables
+    looks: Sequence[tuple[Entry, str, Look]] = (
+        *((entry, "schema", table_look(entry.name, name, contract)) for entry, name, contract in tables),
+        (ALIGNED_GRID, "arrays", grid_look(deployment)),
+        (DATASET, "no_leakage", leakage_look),
+    )
+    warnings: Sequence[tuple[Entry, str, Look]] = (
+        (CALIBRATED_MODEL, "calibrated", calibration_look),
+        (MODEL_EVALUATION, "skill", verdict_look),
+    )
+    return [
+        *(partition_check(deployment, *look) for look in looks),
+        *(partition_check(deployment, *look, severity=dg.AssetCheckSeverity.WARN) for look in warnings),
     ]
-    grid = partition_check(deployment, ALIGNED_GRID, "arrays", grid_look(deployment))
-    return [*schemas, grid, partition_check(deployment, DATASET, "no_leakage", leakage_look)]
 
 
 def partition_check(
@@ -75,7 +99,7 @@ def partition_check(
     blocking = severity is dg.AssetCheckSeverity.ERROR
     name = f"{entry.name}_{what}"
 
-    def check(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
+    def check(context: dg.AssetCheckExecutionContext) -> Any:
         store: ArtifactStore = getattr(context.resources, STORE)
         failing: list[str] = []
         for key in _keys(context, store, entry):
@@ -107,12 +131,13 @@ def partition_check(
     return definition
 
 
-def table_look(asset: str, name: str, contract: pa.DataFrameSchema) -> Look:
+def table_look(asset: str, name: str, contract: Contract) -> Look:
     """Make the look that validates one table of a partition against its contract."""
 
     def look(store: ArtifactStore, key: str) -> str:
+        table = store.read_table(asset, key, name)
         try:
-            contract.validate(store.read_table(asset, key, name), lazy=True)
+            contract(table).validate(table, lazy=True)
         except (SchemaErrors, SchemaError) as error:
             return violations(error)
         return ""
@@ -137,6 +162,21 @@ def grid_look(deployment: Deployment) -> Look:
 def leakage_look(store: ArtifactStore, experiment: str) -> str:
     """Look for leaks in a dataset: label spans, embargo, fits, streams."""
     return "; ".join(f"{finding.rule}: {finding.detail}" for finding in audit(store, experiment).violations)
+
+
+def calibration_look(store: ArtifactStore, key: str) -> str:
+    """Look whether there were enough independent labels to calibrate."""
+    fitted = Calibration.from_dict(store.read_json(CALIBRATED_MODEL.name, key, "calibration"))
+    if not fitted.mark:
+        return ""
+    found, needed = fitted.effective_samples, fitted.minimum_effective_samples
+    return f"{fitted.mark}: {found:.0f} independent calibration labels, {needed:.0f} needed"
+
+
+def verdict_look(store: ArtifactStore, key: str) -> str:
+    """Look whether the model was found to have skill."""
+    judgement = Judgement.from_dict(store.read_json(MODEL_EVALUATION.name, key, "judgement"))
+    return "" if judgement.verdict == "skill" else judgement.sentence
 
 
 def _grid_problems(arrays: Mapping[str, NDArray[Any]]) -> list[str]:

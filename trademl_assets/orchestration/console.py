@@ -30,9 +30,12 @@ def progress_handler() -> logging.Handler:
     return handler
 
 
-@dg.logger(description="One coloured line a message, without Dagster's prefix and without its own events.")
-def progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:
-    """Make the logger."""
-    logger = logging.Logger("trademl", level=logging.INFO)
+def _make_logger(_context: dg.InitLoggerContext) -> logging.Logger:
+    logger = logging.Logger("trademl", level=logging.INFO)  # noqa: LOG001 -- Dagster's own, outside the hierarchy
     logger.addHandler(progress_handler())
     return logger
+
+
+progress_logger = dg.LoggerDefinition(
+    _make_logger, description="One coloured line a message, without Dagster's prefix and its own events."
+)

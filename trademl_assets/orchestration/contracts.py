@@ -1,10 +1,16 @@
-"""Table contracts of the assets whose tables no other package describes: regimes and the sample index."""
+"""Table contracts of the assets whose tables no other package describes: regimes, sample index, predictions."""
+
+from collections.abc import Callable
 
 import pandera.polars as pa
 import polars as pl
 
 from trademl_assets.datasets.parameters import PARTS
 from trademl_assets.long_term.regimes import REGIME_SCHEMA, REGIMES
+from trademl_assets.training.results import prediction_schema
+
+_IDENTITY = ("sample", "member")
+_ROUNDING = 1e-9
 
 
 def regime_contract() -> pa.DataFrameSchema:
@@ -47,3 +53,39 @@ def _ends_later(data: pa.PolarsData) -> pl.LazyFrame:
 
 def _in_time_order(data: pa.PolarsData) -> pl.LazyFrame:
     return data.lazyframe.select((pl.col("t0").diff().dt.total_microseconds() >= 0).fill_null(value=True))
+
+
+def logits_contract(frame: pl.DataFrame) -> pa.DataFrameSchema:
+    """Predictions of a training: one finite logit a class for each sample and member, each pair once."""
+    classes = len(frame.columns) - len(_IDENTITY)
+    columns = {name: pa.Column(kind) for name, kind in prediction_schema(classes).items()}
+    logits = {
+        name: pa.Column(pl.Float64, pa.Check(_is_finite, name="finite")) for name in columns if name not in _IDENTITY
+    }
+    return pa.DataFrameSchema({**columns, **logits}, unique=list(_IDENTITY), strict=True)
+
+
+def probabilities_contract(frame: pl.DataFrame) -> pa.DataFrameSchema:
+    """Probabilities before and after calibration: within 0 and 1, adding up to 1 in each row, each sample once."""
+    names = [name for name in frame.columns if name.startswith(("before_", "after_"))]
+    return pa.DataFrameSchema(
+        {
+            "sample": pa.Column(pl.Int64, unique=True),
+            **{name: pa.Column(pl.Float64, pa.Check.in_range(0, 1)) for name in names},
+        },
+        checks=[
+            pa.Check(_adds_up("before_"), name="before adds up to 1"),
+            pa.Check(_adds_up("after_"), name="after adds up to 1"),
+        ],
+    )
+
+
+def _is_finite(data: pa.PolarsData) -> pl.LazyFrame:
+    return data.lazyframe.select(pl.col(data.key).is_finite())
+
+
+def _adds_up(prefix: str) -> Callable[[pa.PolarsData], pl.LazyFrame]:
+    def check(data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select((pl.sum_horizontal(pl.col(f"^{prefix}.*$")) - 1).abs() < _ROUNDING)
+
+    return check

@@ -28,6 +28,12 @@ class Artifact:
         return f"{self.asset}/{self.key}"
 
 
+Upstream = Mapping[str, Callable[[str], tuple[Artifact, ...]]]
+"""By asset: from a key to the partitions that it is made from."""
+Fingerprints = Mapping[str, Callable[[str], str]]
+"""By asset: from a key to the fingerprint of what it is configured with."""
+
+
 class Lineage:
     """Provenance of every partition under one configuration."""
 
@@ -36,7 +42,7 @@ class Lineage:
         self._market = configuration.market
         self._instruments = self._market.instruments_by_name()
         self._all_instruments = combine_fingerprints(*(each.fingerprint() for each in self._market.instruments))
-        self._upstream: Mapping[str, Callable[[str], tuple[Artifact, ...]]] = {
+        self._upstream: Upstream = {
             "raw_depth": lambda _: (),
             "book_snapshots": self._before_snapshots,
             "aligned_grid": self._before_grid,
@@ -49,7 +55,7 @@ class Lineage:
             "model_evaluation": self._before_evaluation,
             "leaderboard": self._before_leaderboard,
         }
-        self._fingerprint: Mapping[str, Callable[[str], str]] = {
+        self._fingerprint: Fingerprints = {
             "raw_depth": lambda key: self._source("depth_source", split_key(key)[1]),
             "book_snapshots": self._of_snapshots,
             "aligned_grid": lambda _: combine_fingerprints(configuration.grid.fingerprint(), self._all_instruments),

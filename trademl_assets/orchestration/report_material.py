@@ -76,7 +76,7 @@ def _lineage(deployment: Deployment, store: ArtifactStore, artifact: Artifact) -
         if each.key not in found.get(each.asset, {}):
             found.setdefault(each.asset, {})[each.key] = store.require(each.asset, each.key)
             waiting.extend(deployment.lineage.upstream(each.asset, each.key))
-    return [_row(asset, found[asset]) for asset in reversed(ENTRIES) if asset in found]
+    return [_row(asset, found[asset]) for asset in reversed(tuple(ENTRIES)) if asset in found]
 
 
 def _row(asset: str, manifests: Mapping[str, Manifest]) -> LineageRow:

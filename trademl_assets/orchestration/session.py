@@ -6,8 +6,12 @@ from pathlib import Path
 import dagster as dg
 
 from trademl_assets.configuration.model import Configuration
+from trademl_assets.evaluation.judgement import Judgement
+from trademl_assets.evaluation.summary import summarise
+from trademl_assets.orchestration.catalog import LEADERBOARD, MODEL_EVALUATION
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.drive import Drive, Outcome, Report
+from trademl_assets.orchestration.partitions import join_key
 from trademl_assets.orchestration.planning import plan, wanted
 from trademl_assets.orchestration.progress import readable_seconds
 from trademl_assets.orchestration.resources.tracking import StageTracking
@@ -15,6 +19,7 @@ from trademl_assets.orchestration.state import AssetState, asset_states
 from trademl_assets.storage.commit import ArtifactStore
 
 _KEYS_SHOWN = 3
+_OPEN_UI = "make ui, then http://127.0.0.1:3000"
 
 
 def run_target(
@@ -49,8 +54,26 @@ def run_target(
         )
         outcome = drive.run(experiment, until)
     made, fresh = sum(outcome.made.values()), sum(outcome.fresh.values())
+    for text in closing_words(store, experiment):
+        report(text)
     report(f"{made} partition(s) made, {fresh} up to date, in {readable_seconds(outcome.seconds)}")
     return outcome
+
+
+def closing_words(store: ArtifactStore, experiment: str | None) -> Iterator[str]:
+    """Yield the summary of every model of an experiment that has been judged, best first.
+
+    Args:
+        store: Where the judgements lie.
+        experiment: The experiment; None yields nothing.
+    """
+    if experiment is None or store.manifest(LEADERBOARD.name, experiment) is None:
+        return
+    for model in store.read_table(LEADERBOARD.name, experiment)["model"]:
+        key = join_key(experiment, model)
+        judgement = Judgement.from_dict(store.read_json(MODEL_EVALUATION.name, key, "judgement"))
+        report = str(store.file_path(MODEL_EVALUATION.name, key, "report"))
+        yield summarise(experiment, model, judgement, report, _OPEN_UI)
 
 
 def plan_target(configuration: Configuration, experiment: str | None, until: str | None) -> Iterator[str]:

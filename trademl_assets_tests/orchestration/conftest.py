@@ -177,7 +177,7 @@ def make_world(
 def made_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The tiny market made up to its dataset; tests must leave it as it is."""
     world = make_world(tiny_configuration(tmp_path_factory.mktemp("made")), dg.DagsterInstance.ephemeral())
-    world.drive().run(None, "dataset")
+    world.drive().run("demo", "dataset")
     return world
 
 

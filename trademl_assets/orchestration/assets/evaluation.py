@@ -1,4 +1,4 @@
-"""calibrated_model, model_evaluation and leaderboard: honest probabilities, what they are worth, which model is best."""
+"""calibrated_model, model_evaluation, leaderboard: honest probabilities, their worth, which model is best."""
 
 import dagster as dg
 import numpy as np

@@ -18,8 +18,8 @@ def build_source_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     def extract(work: Work) -> Facts:
         if not deployment.lineage.is_tall(work.key):
             raise SourceError(
-                f"raw_depth {work.key}: days before {configuration.market.tall_rows_from} enter as "
-                "compressed snapshots -> materialise book_snapshots for them, or set tall_rows_from earlier in market.yaml"
+                f"raw_depth {work.key}: days before {configuration.market.tall_rows_from} enter as compressed "
+                "snapshots -> materialise book_snapshots for them, or set tall_rows_from earlier in market.yaml"
             )
         instrument = instruments[split_key(work.key)[1]]
         rows = work.resource("sources").depth.extract(instrument, day_of(work.key), configuration.grid.max_gap_seconds)

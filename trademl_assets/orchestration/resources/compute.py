@@ -1,5 +1,6 @@
 """Training processes: started over Pipes, so that Dagster's own process never imports torch and hears what they say."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ class TrainingProcesses:
         """Return what runs a command to its end within a step."""
 
         def run(command: Sequence[str], environment: Mapping[str, str]) -> object:
-            return self.client.run(context=context, command=list(command), env=dict(environment))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", dg.PreviewWarning)
+                return self.client.run(context=context, command=list(command), env=dict(environment))
 
         return run

@@ -1,0 +1,140 @@
+"""Tracing in MLflow: names, tags, artifacts, and how runs end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from mlflow import MlflowClient
+
+from trademl_assets.orchestration.catalog import ALIGNED_GRID, BOOK_SNAPSHOTS, DATASET, ENTRIES, TRAINED_MODEL
+from trademl_assets.orchestration.recovery import PROCESS_TAG, close_dead_runs
+from trademl_assets.orchestration.resources.run_names import RunNames
+from trademl_assets_tests.orchestration.conftest import World
+
+
+def client(world: World) -> MlflowClient:
+    return MlflowClient(tracking_uri=world.configuration.tracking.uri)
+
+
+def runs(world: World, stage: str) -> list[Any]:
+    name = getattr(world.configuration.tracking.experiments, stage)
+    experiment = client(world).get_experiment_by_name(name)
+    return [] if experiment is None else list(client(world).search_runs([experiment.experiment_id]))
+
+
+@pytest.mark.parametrize(
+    ("entry", "keys", "name"),
+    [
+        ("raw_depth", ["2024-01-02|LEADUSDT"], "raw_ingestion_2024-01-02"),
+        ("book_snapshots", ["2024-01-02|LEADUSDT"], "data_object_LEADUSDT_2024-01-02"),
+        (
+            "book_snapshots",
+            ["2024-01-02|LEADUSDT", "2024-01-03|FOLAUSDT"],
+            "data_object_2_instruments_2024-01-02_to_2024-01-03",
+        ),
+        ("aligned_grid", ["2024-01-01", "2024-01-05"], "multi_asset_alignment_2024-01-01_to_2024-01-05"),
+        ("dataset", ["demo"], "FOLAUSDT_30min_dataset_v1"),
+        ("hyperparameter_study", ["demo|dual_channel"], "FOLAUSDT_30min_opt_2024-01-06"),
+        ("trained_model", ["demo|dual_channel"], "FOLAUSDT_30min_dual_channel_v1"),
+    ],
+)
+def test_runs_are_named_by_partition_or_range(made_world: World, entry: str, keys: list[str], name: str):
+    assert RunNames(made_world.configuration).run_name(ENTRIES[entry], keys) == name
+
+
+def test_tags_tell_stage_asset_horizon_and_model(made_world: World):
+    tags = RunNames(made_world.configuration).tags(TRAINED_MODEL, ["demo|dual_channel"])
+    assert tags["stage"] == "model_training"
+    assert (tags["asset"], tags["prediction_horizon"], tags["model_key"]) == ("FOLAUSDT", "30min", "dual_channel")
+
+
+def test_a_batch_is_one_finished_run_in_the_experiment_of_its_stage(made_world: World):
+    (run,) = runs(made_world, BOOK_SNAPSHOTS.stage)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "data_object_3_instruments_2024-01-01_to_2024-01-06"
+    assert run.info.artifact_uri.startswith(made_world.configuration.tracking.artifact_location)
+
+
+def test_several_assets_of_a_stage_have_a_run_each(made_world: World):
+    names = {run.data.tags["dagster_asset"] for run in runs(made_world, ALIGNED_GRID.stage)}
+    assert names == {"aligned_grid", "daily_aggregates", "market_regime"}
+
+
+def test_partitions_and_hashes_are_an_artifact(made_world: World, tmp_path: Path):
+    (run,) = runs(made_world, DATASET.stage)
+    table = Path(client(made_world).download_artifacts(run.info.run_id, "partitions.csv", str(tmp_path))).read_text()
+    manifest = made_world.store.require("dataset", "demo")
+    assert f"dataset,demo,{manifest.rows}," in table
+    assert manifest.content_hash in table
+
+
+def test_a_run_names_the_runs_that_made_its_upstream(made_world: World):
+    (run,) = runs(made_world, DATASET.stage)
+    grid = next(
+        each for each in runs(made_world, ALIGNED_GRID.stage) if each.data.tags["dagster_asset"] == "aligned_grid"
+    )
+    assert run.data.tags["source_aligned_grid_run_id"] == grid.info.run_id
+
+
+def test_a_failed_step_is_a_failed_run_that_keeps_what_was_made(world: World):
+    world.run("book_snapshots_job", "2024-01-01|LEADUSDT", "2024-01-01|FOLBUSDT")
+    result = world.run("aligned_grid_job", "2024-01-01", "2024-01-02", raise_on_error=False)
+    assert not result.success
+    run = client(world).get_run(world.tracking.find("aligned_grid", result.run_id))
+    assert run.info.status == "FAILED"
+    assert world.store.partitions("aligned_grid") == ("2024-01-01",)
+    assert len(world.materializations("aligned_grid")) == 1
+
+
+def test_a_step_tried_again_continues_its_tracked_run(world: World):
+    name, tags = "again", {"stage": "preprocessing"}
+
+    def fail() -> str:
+        with world.tracking.stage_run(ALIGNED_GRID, name, tags, "run-1") as run:
+            raise InterruptedError(run.run_id)
+
+    with pytest.raises(InterruptedError) as caught:
+        fail()
+    with world.tracking.stage_run(ALIGNED_GRID, name, tags, "run-1") as run:
+        assert run.run_id == str(caught.value)
+    assert [each.info.status for each in runs(world, ALIGNED_GRID.stage)] == ["FINISHED"]
+
+
+def test_nested_runs_are_recorded_once(world: World):
+    with world.tracking.stage_run(TRAINED_MODEL, "parent", {}, "run-1") as run:
+        for _ in range(2):
+            run.nested("trial_0", tags={}, parameters={"a": {"b": 1}}, numbers={"loss": 2.0}, status="FINISHED")
+    children = [each for each in runs(world, TRAINED_MODEL.stage) if each.info.run_name == "trial_0"]
+    assert len(children) == 1
+    assert children[0].data.params == {"a.b": "1"}
+    assert children[0].data.tags["mlflow.parentRunId"] == run.run_id
+
+
+def test_runs_of_a_process_that_is_gone_are_closed_in_dagster_and_mlflow(world: World):
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = world.definitions.resolve_job_def("dataset_job")
+        tag = f"{os.uname().nodename}:{int(gone.stdout)}:1"
+        dead = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: tag})
+        alive = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        script = (
+            "import os, sys; from pathlib import Path;"
+            "from trademl_assets_tests.orchestration.conftest import tiny_configuration, make_world;"
+            "from trademl_assets.orchestration.catalog import DATASET;"
+            "from trademl_assets.orchestration.resources.tracking import StageTracking;"
+            "run = StageTracking(tiny_configuration(Path(sys.argv[1])).tracking).stage_run(DATASET, 'x', {}, sys.argv[2]);"
+            "run.__enter__(); os._exit(9)"
+        )
+        root = Path(world.configuration.platform.storage_root).parents[2]
+        subprocess.run([sys.executable, "-W", "ignore", "-c", script, str(root), dead.run_id], check=False)
+        assert [run.info.status for run in runs(world, DATASET.stage)] == ["RUNNING"]
+        assert close_dead_runs(instance, world.tracking) == [dead.run_id]
+        assert instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.FAILURE
+        assert instance.get_run_by_id(alive.run_id).status is dg.DagsterRunStatus.STARTED
+        assert [run.info.status for run in runs(world, DATASET.stage)] == ["FAILED"]
