@@ -1,1 +1,1 @@
-"""Probability models of the next price move, from raw order-book rows to calibrated probabilities, as Dagster assets."""
+"""From raw order-book rows to calibrated probabilities of the next price move, every step a Dagster asset."""

@@ -1,1 +1,4 @@
-"""Composes every package's parameter models into the YAML's shape, reads files and environment, validates the whole. No defaults of its own."""
+"""Composes every package's parameter models into the YAML's shape, reads files and environment, validates the whole.
+
+No defaults of its own.
+"""

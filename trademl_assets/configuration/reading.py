@@ -26,7 +26,7 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping_without_repeats(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]  # untyped in PyYAML's stubs
+        key = loader.construct_object(key_node)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
         seen.add(key)
@@ -77,7 +77,8 @@ def configuration_from_environment() -> Configuration:
     folder = os.environ.get(FOLDER_VARIABLE, "")
     if not folder:
         raise ConfigError(
-            f"environment variable {FOLDER_VARIABLE} is not set -> export it as the folder of a deployment, for example configs/demo"
+            f"environment variable {FOLDER_VARIABLE} is not set "
+            "-> export it as the folder of a deployment, for example configs/demo"
         )
     return load_configuration(Path(folder), os.environ)
 

@@ -1,1 +1,4 @@
-"""What every other package stands on: errors, parameter models, plug-in registries, the UTC calendar. Knows nothing of markets, storage or Dagster."""
+"""What every other package stands on: errors, parameter models, plug-in registries, the UTC calendar.
+
+Knows nothing of markets, storage or Dagster.
+"""

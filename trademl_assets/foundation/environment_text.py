@@ -1,11 +1,12 @@
 """Text that may name environment variables, such as a path: expanded where it is used, remembered as it was written.
 
-The reference (`${NAME}/books`), not its expansion, enters dumps and fingerprints, so a moved folder changes no artifact.
+The reference (`${NAME}/books`), not its expansion, enters dumps and fingerprints,
+so a moved folder changes no artifact.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -23,7 +24,7 @@ class EnvironmentText(str):
     __slots__ = ("reference",)
     reference: str
 
-    def __new__(cls, expanded: str, reference: str | None = None) -> "EnvironmentText":
+    def __new__(cls, expanded: str, reference: str | None = None) -> Self:
         """Make the text from its expansion and, where it differs, its reference."""
         text = super().__new__(cls, expanded)
         text.reference = expanded if reference is None else reference
@@ -52,7 +53,8 @@ def expand(text: str, context: Mapping[str, Any]) -> EnvironmentText:
 
     Args:
         text: Text with zero or more references.
-        context: Holds `environment`, a mapping of names to values, and optionally `used`, a set that collects the texts that were expanded.
+        context: Holds `environment`, a mapping of names to values, and optionally `used`, a set that collects the
+            texts that were expanded.
 
     Returns:
         The expanded text, which remembers `text` as its reference.

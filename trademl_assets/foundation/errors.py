@@ -1,4 +1,4 @@
-"""The typed errors of the platform. A message says what was found, where (instrument, day, file, key) and what to do."""
+"""Typed errors of the platform; a message says what was found, where (instrument, day, file, key) and what to do."""
 
 
 class TradeMLError(Exception):

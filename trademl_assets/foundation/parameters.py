@@ -13,7 +13,10 @@ from trademl_assets.foundation.errors import ConfigError
 
 
 class Parameters(BaseModel):
-    """Parameters of one part of the platform; validate from JSON text, so that lists, dates and ISO-8601 durations are read strictly."""
+    """Parameters of one part of the platform.
+
+    Validate from JSON text, so that lists, dates and ISO-8601 durations are read strictly.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -29,7 +32,10 @@ def combine_fingerprints(*parts: str) -> str:
 
 
 class SecretReference:
-    """The name of an environment variable that holds a secret, written `${NAME}`; the value is looked up only at its use."""
+    """The name of an environment variable that holds a secret, written `${NAME}`.
+
+    The value is looked up only at its use.
+    """
 
     PATTERN = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
 

@@ -1,1 +1,4 @@
-"""Where market data comes from: the contract of a source, one module a source. No cleaning, no compression, no alignment."""
+"""Where market data comes from: the contract of a source, one module a source.
+
+No cleaning, no compression, no alignment.
+"""

@@ -75,7 +75,8 @@ class MarketParameters(Parameters):
             raise ValueError(f"instruments repeat a name: {names} -> give every instrument a name of its own")
         if not self.history_first_day <= self.first_day <= self.last_day:
             raise ValueError(
-                f"days must ascend: history_first_day {self.history_first_day}, first_day {self.first_day}, last_day {self.last_day}"
+                f"days must ascend: history_first_day {self.history_first_day}, first_day {self.first_day}, "
+                f"last_day {self.last_day}"
             )
         needed = {
             "depth_source": self.tall_rows_from <= self.last_day,

@@ -44,7 +44,7 @@ def write_durably(
         _flush(temporary)
         name = final_name(digest)
         failpoint("before_replace")
-        os.replace(temporary, folder / name)
+        temporary.replace(folder / name)
         failpoint("after_replace")
         _flush(folder)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -71,7 +71,10 @@ def hash_file(path: Path) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; a second writer, in this process or another, waits. The kernel frees it with its holder's death."""
+    """Hold the folder's lock; a second writer, in this process or another, waits.
+
+    The kernel frees the lock with its holder's death.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -36,7 +36,10 @@ class Layout:
         return self.asset_folder(asset).joinpath(*(_checked(part) for part in partition.split("|")))
 
     def scratch_folder(self, asset: str, partition: str) -> Path:
-        """Folder for work in progress (checkpoints, a study's database), made on demand; it may outlive a killed run."""
+        """Folder for work in progress (checkpoints, a study's database), made on demand.
+
+        It may outlive a killed run.
+        """
         folder = self.root.joinpath("scratch", _checked(asset), *(_checked(part) for part in partition.split("|")))
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -49,7 +49,8 @@ class Provenance:
 class Manifest:
     """A committed partition.
 
-    `content_hash` covers schema version, rows, notes and hashed files: what the partition says, not when, by whom or from what.
+    `content_hash` covers schema version, rows, notes and hashed files: what the partition says, not when, by whom or
+    from what.
     """
 
     asset: str

@@ -1,4 +1,4 @@
-"""The atomic commit of a partition: content-addressed files first, the manifest last, what is no longer referenced afterwards."""
+"""The atomic commit of a partition: content-addressed files first, then the manifest, then strays are removed."""
 
 import contextlib
 import json
