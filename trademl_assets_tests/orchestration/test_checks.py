@@ -28,8 +28,10 @@ class BadAggregates:
 
 
 class BadSources:
+    """The planted market's sources; the aggregates of one day claim a negative volume."""
+
     def __init__(self, sources: MarketSources) -> None:
-        self.aggregates = BadAggregates(sources)
+        self.depth, self.snapshots, self.aggregates = sources.depth, sources.snapshots, BadAggregates(sources)
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def bad_world(tmp_path: Path) -> World:
 
 def check_events(world: World, asset: str, check: str) -> list[dg.AssetCheckEvaluation]:
     key = dg.AssetCheckKey(dg.AssetKey(asset), check)
-    records = world.instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+    records = world.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
     return [record.event.asset_check_evaluation for record in records]
 
 
@@ -57,23 +59,31 @@ def check_events(world: World, asset: str, check: str) -> list[dg.AssetCheckEval
 def test_a_good_run_passes_its_checks_on_every_partition(made_world: World, asset: str, check: str):
     events = check_events(made_world, asset, check)
     assert all(event.passed and event.blocking for event in events)
-    assert sum(event.metadata["partitions"].value for event in events) == len(made_world.store.partitions(asset))
+    assert sorted(event.partition for event in events) == list(made_world.store.partitions(asset))
+    assert all(event.target_materialization_data is not None for event in events)
 
 
 def test_a_blocking_check_names_the_partition_and_keeps_downstream_from_running(bad_world: World):
     result = bad_world.run("long_term_job", "2023-12-26", "2023-12-29", raise_on_error=False)
     assert not result.success
-    (event,) = check_events(bad_world, "daily_aggregates", "daily_aggregates_schema")
-    assert event.metadata["failing"].value == 1
-    assert "volume" in str(event.metadata["problem 2023-12-28"].value)
+    events = check_events(bad_world, "daily_aggregates", "daily_aggregates_schema")
+    assert {event.partition: event.passed for event in events} == {
+        "2023-12-26": True,
+        "2023-12-27": True,
+        "2023-12-28": False,
+        "2023-12-29": True,
+    }
+    failed = next(event for event in events if not event.passed)
+    assert "volume" in str(failed.metadata["problem"].value)
     assert bad_world.store.partitions("market_regime") == ()
 
 
 def test_what_a_check_refuses_is_taken_back_so_a_later_run_cannot_build_on_it(bad_world: World):
     bad_world.run("long_term_job", "2023-12-26", "2023-12-29", raise_on_error=False)
     assert bad_world.store.partitions("daily_aggregates") == ("2023-12-26", "2023-12-27", "2023-12-29")
-    with pytest.raises(RunFailedError, match=r"daily_aggregates 2023-12-28 to 2023-12-28: .*volume"):
+    with pytest.raises(RunFailedError, match=r"daily_aggregates 2023-12-28 to .* refuses 2023-12-28: .*volume"):
         bad_world.drive().run(None, "market_regime")
+    assert bad_world.store.partitions("market_regime") == ()
 
 
 def test_a_failed_check_marks_the_tracked_run_failed(bad_world: World):

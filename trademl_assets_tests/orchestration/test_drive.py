@@ -1,0 +1,121 @@
+"""The drive: redoes what changed, nothing else; survives kills and failures."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from trademl_assets.orchestration.drive import RunFailedError
+from trademl_assets_tests.orchestration.conftest import (
+    PROJECT,
+    World,
+    make_world,
+    tiny_configuration,
+    write_configuration,
+)
+
+UNTIL = "market_regime"
+
+
+def hashes(world: World) -> dict[str, str]:
+    assets = ("raw_depth", "book_snapshots", "aligned_grid", "daily_aggregates", "market_regime")
+    return {
+        f"{asset}/{key}": world.store.require(asset, key).content_hash
+        for asset in assets
+        for key in world.store.partitions(asset)
+    }
+
+
+def test_a_second_run_makes_nothing_and_starts_no_dagster_run(world: World):
+    world.drive().run(None, UNTIL)
+    before = world.instance.get_runs_count()
+    outcome = world.drive().run(None, UNTIL)
+    assert sum(outcome.made.values()) == 0
+    assert world.instance.get_runs_count() == before
+
+
+def test_ranges_are_single_runs_under_their_job(world: World):
+    world.drive().run(None, UNTIL)
+    runs = world.instance.get_runs()
+    assert [run.job_name for run in reversed(runs)] == [
+        "tall_books_job",
+        "tall_books_job",
+        "aligned_grid_job",
+        "long_term_job",
+        "long_term_job",
+    ]
+    assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+
+
+def test_only_what_was_lost_is_made_again_in_contiguous_ranges(world: World):
+    world.drive().run(None, "daily_aggregates")
+    before = hashes(world)
+    for day in ("2023-12-27", "2023-12-28", "2024-01-02"):
+        world.store.delete("daily_aggregates", day)
+    count = world.instance.get_runs_count()
+    outcome = world.drive().run(None, "daily_aggregates")
+    assert outcome.made["daily_aggregates"] == 3
+    assert world.instance.get_runs_count() == count + 2
+    assert hashes(world) == before
+
+
+def test_equal_content_stops_the_wave(world: World, tmp_path: Path):
+    world.drive().run(None, UNTIL)
+    changed = make_world(
+        tiny_configuration(tmp_path, {"order_book": {"quality": {"gap_seconds": 301}}}), world.instance
+    )
+    outcome = changed.drive().run(None, UNTIL)
+    assert outcome.made == {
+        "raw_depth": 0,
+        "book_snapshots": 18,
+        "aligned_grid": 0,
+        "daily_aggregates": 0,
+        "market_regime": 0,
+    }
+
+
+def test_a_failure_names_asset_range_and_cause_and_keeps_what_was_made(world: World):
+    world.drive().run(None, "book_snapshots")
+    world.store.delete("book_snapshots", "2024-01-03|FOLAUSDT")
+    result = world.run("aligned_grid_job", "2024-01-01", "2024-01-06", raise_on_error=False)
+    assert not result.success
+    assert world.store.partitions("aligned_grid") == ("2024-01-01", "2024-01-02")
+    path = world.store.file_path("book_snapshots", "2024-01-04|FOLAUSDT", "data")
+    path.write_bytes(path.read_bytes()[:-100])
+    try:
+        world.drive().run(None, "aligned_grid")
+    except RunFailedError as error:
+        assert "aligned_grid 2024-01-03 to 2024-01-06" in str(error)  # noqa: PT017 -- the message is looked at twice
+        assert "book_snapshots/2024-01-04|FOLAUSDT" in str(error)  # noqa: PT017
+    assert world.store.partitions("aligned_grid") == ("2024-01-01", "2024-01-02", "2024-01-03")
+
+
+def test_killed_anywhere_and_run_again_gives_the_content_of_an_undisturbed_run(made_world: World, tmp_path: Path):
+    write_configuration(tmp_path / "config")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    environment = {
+        **os.environ,
+        "TRADEML_CONFIG": str(tmp_path / "config"),
+        "TRADEML_VAR": str(tmp_path / "var"),
+        "DAGSTER_HOME": str(home),
+        "PYTHONWARNINGS": "ignore",
+    }
+    command = [sys.executable, "-m", "trademl_assets.cli", "run", "--until", UNTIL]
+    artifacts = tmp_path / "var" / "demo" / "store" / "artifacts"
+    for asset in ("book_snapshots", "daily_aggregates"):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+            while not list((artifacts / asset).rglob("manifest.json")) and process.poll() is None:
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+    last = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "whose process is gone" in last.stdout
+    again = make_world(tiny_configuration(tmp_path), dg.DagsterInstance.ephemeral())
+    expected = hashes(made_world)
+    assert {key: value for key, value in hashes(again).items() if key in expected} == expected
