@@ -19,6 +19,12 @@ def folder_of(store: ArtifactStore) -> Path:
     return store.layout.partition_folder(ASSET, PARTITION)
 
 
+def write_half(store: ArtifactStore) -> None:
+    with store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer:
+        writer.table("data", frame(1))
+        raise RuntimeError("half way")
+
+
 def test_what_is_read_is_what_was_written(store: ArtifactStore) -> None:
     write_version(store)
     assert store.read_table(ASSET, PARTITION).equals(frame())
@@ -58,12 +64,8 @@ def test_content_hash_follows_content(store: ArtifactStore) -> None:
 def test_an_exception_leaves_the_old_version(store: ArtifactStore) -> None:
     write_version(store, 0)
     before = store.require(ASSET, PARTITION)
-    with (
-        pytest.raises(RuntimeError, match="half way"),
-        store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer,
-    ):
-        writer.table("data", frame(1))
-        raise RuntimeError("half way")
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half(store)
     assert store.require(ASSET, PARTITION) == before
     assert store.read_table(ASSET, PARTITION).equals(frame(0))
 
@@ -138,6 +140,16 @@ def test_damage_after_a_first_read_is_noticed(store: ArtifactStore) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(CorruptArtifactError, match="another hash"):
         store.read_table(ASSET, PARTITION)
+
+
+def test_a_manifest_edited_by_hand_is_not_believed(store: ArtifactStore) -> None:
+    write_version(store)
+    path = folder_of(store) / "manifest.json"
+    text = path.read_text()
+    assert text.count('"rows": 500') == 1
+    path.write_text(text.replace('"rows": 500', '"rows": 501'))
+    with pytest.raises(CorruptArtifactError, match=r"2024-01-01\|BTCUSDT: manifest.json checksum does not fit"):
+        store.require(ASSET, PARTITION)
 
 
 def test_random_damage_is_never_silent_and_always_typed(store: ArtifactStore) -> None:
