@@ -86,7 +86,11 @@ def train_member(
     module = MemberModule(network, parameters, data.steps_per_epoch * parameters.max_epochs)
     history = HistoryCallback()
     best = ModelCheckpoint(
-        dirpath=folder, filename="best", monitor=VALIDATION_LOG_LOSS, mode="min", save_weights_only=True
+        dirpath=folder,
+        filename="best",
+        monitor=VALIDATION_LOG_LOSS,
+        mode="min",
+        save_weights_only=parameters.weight_average_decay is None,  # Lightning swaps the average in for whole ones only
     )
     callbacks: list[Callback] = [
         *_averaging(parameters),

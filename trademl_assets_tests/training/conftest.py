@@ -1,0 +1,224 @@
+"""A small market whose books foretell returns, written through the store as grid days and a dataset."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from trademl_assets.datasets.build import SCHEMA_VERSION, build_dataset, write_dataset
+from trademl_assets.datasets.parameters import DatasetParameters
+from trademl_assets.datasets.series import GridFrame
+from trademl_assets.datasets.windows import Dataset, open_dataset
+from trademl_assets.models.inputs import ModelInputs, inputs_of
+from trademl_assets.models.registry import ModelParameters
+from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.storage.manifest import Provenance
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.member import build_network
+from trademl_assets.training.parameters import TrainingParameters, TrainingSpec
+
+FIRST, DAYS = date(2024, 1, 4), 8
+FRAME = GridFrame(cadence_seconds=60, max_gap_seconds=300, instruments=("LEAD", "FOLLOW"))
+LEVELS = 6
+PROVENANCE = Provenance(code_version="1", config_fingerprint="f", upstream={})
+
+
+def write_market(store: ArtifactStore) -> None:
+    rng = np.random.default_rng(5)
+    steps, assets = FRAME.steps_per_day, len(FRAME.instruments)
+    drift, log_mid = np.zeros(assets), np.zeros(assets)
+    for number in range(-3, DAYS):
+        day = FIRST + timedelta(days=number)
+        names = ("mean_bps", "volume")
+        facts = pl.DataFrame({"day": [day] * assets, "instrument": list(FRAME.instruments)})
+        facts = facts.with_columns(*(pl.Series(name, rng.exponential(1.0, assets)) for name in names))
+        with store.write("daily_aggregates", day.isoformat(), schema_version=1, provenance=PROVENANCE) as writer:
+            writer.table("data", facts)
+        if number < 0:
+            continue
+        mid, ratio = np.empty((steps, assets)), np.empty((steps, assets))
+        for step in range(steps):
+            drift = 0.98 * drift + 0.2 * rng.normal(size=assets)
+            ratio[step] = drift
+            mid[step] = 100 * np.exp(log_mid)
+            log_mid = log_mid + 1e-3 * (0.3 * drift + rng.normal(size=assets))
+        size = rng.normal(1.5, 0.1, (steps, LEVELS, assets))
+        noisy = ratio[:, None, :] * 0.2 + rng.normal(0, 0.2, (steps, LEVELS, assets))
+        distance = np.broadcast_to(np.arange(1.0, LEVELS + 1)[None, :, None], size.shape)
+        book = np.stack([distance, size + noisy / 2, distance, size - noisy / 2], axis=3).clip(0.01)
+        mask = np.zeros((steps, assets, 4), np.float16)
+        mask[..., 0] = 1
+        price = np.zeros((steps, assets, 4), np.float32)
+        price[..., 2:] = rng.exponential(1.0, (steps, assets, 2))
+        with store.write("aligned_grid", day.isoformat(), schema_version=1, provenance=PROVENANCE) as writer:
+            arrays = {
+                "book": book.reshape(steps, LEVELS, -1).astype(np.float16),
+                "price": price.reshape(steps, -1),
+                "mask": mask.reshape(steps, -1),
+                "mid": mid,
+                "state": np.zeros((steps, assets), np.uint8),
+            }
+            writer.arrays("arrays", arrays)
+
+
+def dataset_values() -> dict[str, Any]:
+    lookback = {"lookback": "PT12H"}
+    return {
+        "target": "FOLLOW",
+        "instruments": list(FRAME.instruments),
+        "first_day": FIRST.isoformat(),
+        "last_day": (FIRST + timedelta(days=DAYS - 1)).isoformat(),
+        "first_instant": None,
+        "minimum_history": "PT12H",
+        "labels": {
+            "horizon_seconds": 900,
+            "decision_stride_seconds": 600,
+            "training_phase_seconds": 300,
+            "max_mid_age_seconds": 5.0,
+            "minimum_class_support": 1,
+            "boundaries": {"kind": "quantile", "classes": 4},
+        },
+        "split": {
+            "blocks": [
+                {"part": "train", "length": "P4D"},
+                {"part": "validation", "length": "P2D"},
+                {"part": "calibration", "length": "P1D"},
+                {"part": "test", "length": "P1D"},
+            ],
+            "embargo_seconds": 3600,
+        },
+        "sigma": {"short_window_seconds": 3600, "long_window_seconds": 21600, "floor_bps": 0.01},
+        "streams": {
+            "book": lookback,
+            "price": lookback,
+            "mask": lookback,
+            "clock": {**lookback, "columns": ["hour", "rolling_volatility"]},
+            "long_term": {"lookback_days": 3, "missing_days": "refuse", "statistics": ["mean_bps", "volume"]},
+        },
+        "weights": {"half_life_days": 2.0},
+        "scaling": {
+            "method": "robust",
+            "lower_quantile": 0.1,
+            "upper_quantile": 0.9,
+            "constant_below": 1e-6,
+            "floors": {"log_sigma_short": 0.05, "log_sigma_long": 0.05},
+            "clip": 10.0,
+            "rows_at_most": 1000,
+        },
+        "segments": {"length": "P1D", "anchor_lookback": "PT12H"},
+        "audit": {"cuts": 2, "seed": 7},
+    }
+
+
+def model_values(**changes: Any) -> dict[str, Any]:
+    return {
+        "book": {"slots_per_band": 3, "features": ["imbalance"]},
+        "price": True,
+        "mask": True,
+        "clock": True,
+        "patch": {
+            "steps": 10,
+            "shared_by_instruments": True,
+            "step_width": 3,
+            "step_activation": "gelu",
+            "pooling": "mean",
+            "token_width": 6,
+            "token_activation": "gelu",
+            "token_norm": False,
+            "dropout": 0.1,
+        },
+        "history": {"kind": "anchored", "width": 8, "layers": 1, "initial_forget_bias": 1.0, "dropout": 0.1},
+        "long_term": {
+            "channels": [2],
+            "kernel_days": 2,
+            "stride_days": 1,
+            "activation": "gelu",
+            "width": 2,
+            "dropout": 0.5,
+        },
+        "merge": {"widths": [], "activation": "gelu", "dropout": 0.1},
+        "head": {
+            "kind": "distribution",
+            "components": 2,
+            "largest_log_scale": 3.0,
+            "initial_log_scale_spread": 0.3,
+        },
+        **changes,
+    }
+
+
+def training_values(**changes: Any) -> dict[str, Any]:
+    return {
+        "seeds": [1, 2],
+        "devices": "cpu",
+        "threads": 1,
+        "max_epochs": 4,
+        "segments_per_step": 2,
+        "weight_average_decay": None,
+        "loss": "cross_entropy",
+        "optimiser": {
+            "learning_rate": 0.02,
+            "final_learning_rate_share": 0.1,
+            "weight_decay": 0.1,
+            "warm_up_share": 0.1,
+            "gradient_clip_norm": 1.0,
+        },
+        "early_stopping": {"patience_epochs": 10, "minimum_improvement": 0.0},
+        "progress_seconds": 0.001,
+        **changes,
+    }
+
+
+def model_of(**changes: Any) -> ModelParameters:
+    text = json.dumps({"family": "dual_channel", "parameters": model_values(**changes)})
+    return ModelParameters.model_validate_json(text)
+
+
+def training_of(**changes: Any) -> TrainingParameters:
+    return TrainingParameters.model_validate_json(json.dumps(training_values(**changes)))
+
+
+def specification(store: ArtifactStore, folder: Path, **changes: Any) -> TrainingSpec:
+    stated = {
+        "store_root": str(store.layout.root),
+        "experiment": "signal",
+        "model_name": "small",
+        "family": "dual_channel",
+        "model": model_values(),
+        "training": training_values(),
+        "seeds": [1, 2],
+        "output_folder": str(folder),
+        "mode": "fit",
+        "code_version": "1",
+        **changes,
+    }
+    return TrainingSpec.model_validate_json(json.dumps(stated))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    made = ArtifactStore.at(tmp_path_factory.mktemp("store"))
+    write_market(made)
+    parts = build_dataset(made, DatasetParameters.model_validate_json(json.dumps(dataset_values())), FRAME)
+    with made.write("dataset", "signal", schema_version=SCHEMA_VERSION, provenance=PROVENANCE) as writer:
+        write_dataset(writer, parts)
+    return made
+
+
+@pytest.fixture(scope="session")
+def dataset(store: ArtifactStore) -> Dataset:
+    return open_dataset(store, "signal")
+
+
+@pytest.fixture(scope="session")
+def inputs(dataset: Dataset) -> ModelInputs:
+    return inputs_of(dataset)
+
+
+@pytest.fixture(scope="session")
+def feed(dataset: Dataset, inputs: ModelInputs) -> SegmentFeed:
+    return SegmentFeed(dataset, build_network(model_of(), inputs))

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+
+from trademl_assets.datasets.windows import Dataset
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.inputs import ModelInputs, inputs_of
+from trademl_assets.training.data import HeldOut, SegmentFeed, Share, TrainingEpoch
+from trademl_assets.training.member import build_network
+from trademl_assets_tests.training.conftest import model_of
+
+ALONE = Share(0, 1)
+
+
+def epoch(feed: SegmentFeed, number: int, seed: int = 1, size: int = 2, share: Share = ALONE) -> list[torch.Tensor]:
+    stretches = feed.stretches("train", on_stride_only=False)
+    return [batch.rows for batch in TrainingEpoch(feed, stretches, size, seed=seed, epoch=number, share=share)]
+
+
+def test_features_are_the_networks_first_part_on_gathered_streams(feed: SegmentFeed, dataset: Dataset) -> None:
+    part = build_network(model_of(), inputs_of(dataset)).step_features
+    raw = {name: torch.from_numpy(dataset.gather(name, 2000, 2600)) for name in part.streams}
+    torch.testing.assert_close(feed.features[2000:2600], part(raw), atol=1e-6, rtol=1e-6)
+
+
+def test_decisions_stand_at_their_own_steps(feed: SegmentFeed, dataset: Dataset) -> None:
+    steps = dataset.index["step"].to_numpy()
+    for part in ("train", "validation", "test"):
+        for stretch in feed.stretches(part, on_stride_only=False):
+            np.testing.assert_array_equal(
+                stretch.first_step + stretch.phases + stretch.patches * feed.patch_steps, steps[stretch.rows]
+            )
+
+
+def test_held_out_parts_are_covered_once(feed: SegmentFeed, dataset: Dataset) -> None:
+    rows = torch.cat([b.rows for b in HeldOut(feed, feed.stretches("validation", on_stride_only=True), 2)])
+    chosen = (dataset.index["part"] == "validation").to_numpy() & dataset.index["on_stride"].to_numpy()
+    np.testing.assert_array_equal(np.sort(rows.numpy()), np.flatnonzero(chosen))
+
+
+def test_an_epoch_follows_from_seed_and_number_alone(feed: SegmentFeed) -> None:
+    first, again, other, reseeded = epoch(feed, 3), epoch(feed, 3), epoch(feed, 4), epoch(feed, 3, seed=2)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, reseeded, strict=True))
+
+
+def test_an_epoch_has_every_segment_at_one_phase_and_epochs_cover_all_phases(feed: SegmentFeed) -> None:
+    stretches = feed.stretches("train", on_stride_only=False)
+    rows = torch.cat(epoch(feed, 0)).numpy()
+    assert len(np.unique(rows)) == len(rows)
+    for stretch in stretches:
+        assert len(np.unique(stretch.phases[np.isin(stretch.rows, rows)])) == 1
+    seen = np.unique(torch.cat([row for number in range(12) for row in epoch(feed, number)]).numpy())
+    np.testing.assert_array_equal(seen, np.sort(np.concatenate([stretch.rows for stretch in stretches])))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_two_processes_share_each_step_without_overlap(feed: SegmentFeed, size: int) -> None:
+    stretches = feed.stretches("train", on_stride_only=False)
+    whole = list(TrainingEpoch(feed, stretches, size, seed=1, epoch=0, share=ALONE))
+    halves = [list(TrainingEpoch(feed, stretches, size, seed=1, epoch=0, share=Share(rank, 2))) for rank in (0, 1)]
+    for step, one, other in zip(whole, *halves, strict=True):
+        counted = torch.cat([half.rows[half.weights > 0] for half in (one, other)])
+        assert torch.equal(counted.sort().values, step.rows.sort().values)
+        assert one.total_weight == pytest.approx(step.total_weight)
+        assert other.total_weight == pytest.approx(float(step.weights.sum()))
+
+
+def test_a_window_before_the_data_begins_is_refused(dataset: Dataset, inputs: ModelInputs) -> None:
+    model = model_of(history={**_history(), "kind": "window"})
+    feed = SegmentFeed(dataset, build_network(model, inputs))
+    stretches = feed.stretches("train", on_stride_only=False)
+    assert min(stretch.first_step for stretch in stretches) == 0
+    feed.window_steps = 1440
+    with pytest.raises(ConfigError, match="minimum_history"):
+        feed.stretches("train", on_stride_only=False)
+
+
+def _history() -> dict[str, object]:
+    return {"kind": "anchored", "width": 8, "layers": 1, "initial_forget_bias": 1.0, "dropout": 0.1}

@@ -1,0 +1,131 @@
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trademl_assets.datasets.windows import Dataset
+from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError, TrainingError
+from trademl_assets.models.inputs import ModelInputs
+from trademl_assets.training.artifact import predict_logits
+from trademl_assets.training.checkpoints import read_checkpoint
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.member import TrainedMember, build_network, train_member
+from trademl_assets.training.module import rate_share
+from trademl_assets_tests.training.conftest import model_of, training_of
+
+
+def train(inputs: ModelInputs, feed: SegmentFeed, folder: Path, seed: int = 1, **changes: Any) -> TrainedMember:
+    return train_member(model_of(), inputs, feed, training_of(**changes), seed=seed, folder=folder)
+
+
+def validation_log_loss(feed: SegmentFeed, member: TrainedMember, dataset: Dataset) -> float:
+    rows = predict_logits(feed, member.network, "validation", 2, on_stride_only=True)
+    labels = torch.from_numpy(dataset.index["label"].to_numpy()[rows.positions]).long()
+    return float(torch.nn.functional.cross_entropy(torch.from_numpy(rows.logits), labels))
+
+
+def test_a_planted_signal_is_learned(inputs: ModelInputs, feed: SegmentFeed, dataset: Dataset, tmp_path: Path) -> None:
+    member = train(inputs, feed, tmp_path, max_epochs=40)
+    shares = (
+        np.bincount(dataset.samples("train", on_stride_only=True)["label"], minlength=4)
+        / dataset.samples("train", on_stride_only=True).height
+    )
+    labels = dataset.samples("validation", on_stride_only=True)["label"].to_numpy()
+    prior = -float(np.log(shares[labels]).mean())
+    assert member.validation_log_loss < prior - 0.1
+    assert member.epochs[-1]["training_loss"] < member.epochs[0]["training_loss"]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
+    inputs: ModelInputs, feed: SegmentFeed, tmp_path: Path
+) -> None:
+    one, again, other = (train(inputs, feed, tmp_path / str(n), seed) for n, seed in enumerate((1, 1, 2)))
+    assert one.epochs == again.epochs
+    for name, weight in one.network.state_dict().items():
+        assert torch.equal(weight, again.network.state_dict()[name])
+    assert not torch.equal(one.network.encoder.step[0].weight, other.network.encoder.step[0].weight)
+
+
+def test_the_best_weights_are_restored_not_the_last(
+    inputs: ModelInputs, feed: SegmentFeed, dataset: Dataset, tmp_path: Path
+) -> None:
+    rates = {**training_of().optimiser.model_dump(), "learning_rate": 0.3, "final_learning_rate_share": 1.0}
+    member = train(inputs, feed, tmp_path, max_epochs=8, optimiser=rates)
+    losses = [row["validation_log_loss"] for row in member.epochs]
+    assert losses[-1] > min(losses)
+    assert losses[member.best_epoch] == min(losses)
+    assert validation_log_loss(feed, member, dataset) == pytest.approx(min(losses), abs=1e-5)
+
+
+def test_averaged_weights_are_those_validated_and_kept(
+    inputs: ModelInputs, feed: SegmentFeed, dataset: Dataset, tmp_path: Path
+) -> None:
+    plain = train(inputs, feed, tmp_path / "plain")
+    member = train(inputs, feed, tmp_path / "averaged", weight_average_decay=0.9)
+    assert validation_log_loss(feed, member, dataset) == pytest.approx(member.validation_log_loss, abs=1e-5)
+    assert member.validation_log_loss != plain.validation_log_loss
+
+
+def test_training_stops_when_validation_has_stopped_falling(
+    inputs: ModelInputs, feed: SegmentFeed, tmp_path: Path
+) -> None:
+    stopping = {"patience_epochs": 2, "minimum_improvement": 10.0}
+    assert len(train(inputs, feed, tmp_path, max_epochs=9, early_stopping=stopping).epochs) == 3
+
+
+def test_a_loss_that_is_not_a_number_is_a_typed_error(dataset: Dataset, inputs: ModelInputs, tmp_path: Path) -> None:
+    broken = SegmentFeed(dataset, build_network(model_of(), inputs))
+    broken.features[3000:] = float("nan")
+    with pytest.raises(TrainingError, match="the loss is nan"):
+        train(inputs, broken, tmp_path)
+
+
+def test_likelihood_of_the_return_trains_a_distribution_head_only(
+    inputs: ModelInputs, feed: SegmentFeed, tmp_path: Path
+) -> None:
+    assert np.isfinite(train(inputs, feed, tmp_path, loss="likelihood").validation_log_loss)
+    softmax = model_of(head={"kind": "softmax"})
+    with pytest.raises(ConfigError, match="distribution"):
+        train_member(softmax, inputs, feed, training_of(loss="likelihood"), seed=1, folder=tmp_path)
+
+
+def test_progress_says_where_training_is_and_when_it_ends(
+    inputs: ModelInputs, feed: SegmentFeed, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    train_member(
+        model_of(),
+        inputs,
+        feed,
+        training_of(),
+        seed=1,
+        folder=tmp_path,
+        position=(2, 3),
+        report=lambda line, _facts: lines.append(line),
+    )
+    assert len(lines) == 4
+    assert lines[1].startswith("member 2/3, epoch 2/4: training loss ")
+    assert lines[1].endswith(" s left")
+
+
+def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
+    stated = training_of().optimiser
+    shares = [rate_share(step, 100, stated) for step in range(101)]
+    assert shares[9] == 1.0
+    assert shares[0] == pytest.approx(0.1)
+    assert shares[55] == pytest.approx(0.55)
+    assert shares[100] == pytest.approx(0.1)
+    assert all(high >= low for high, low in pairwise(shares[9:]))
+
+
+def test_a_checkpoint_with_code_in_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "evil.ckpt"
+    torch.save({"state_dict": Path}, path)
+    with pytest.raises(CorruptArtifactError, match=r"evil\.ckpt"):
+        read_checkpoint(path)
+    path.write_bytes(b"half")
+    with pytest.raises(CorruptArtifactError, match=r"evil\.ckpt"):
+        read_checkpoint(path)
