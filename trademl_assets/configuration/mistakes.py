@@ -14,7 +14,7 @@ REMEDIES: Mapping[str, str] = {
     "missing": "add the key",
     "contradiction": "make the two sections agree",
     "missing_variable": "export the variable before starting",
-    "missing_secret": "export the variable before starting",
+    "secret_as_value": "write ${NAME} and export the variable before starting",
 }
 
 

@@ -30,9 +30,12 @@ def validate_parameters(model: type[Parameters], value: Any, info: ValidationInf
 
     Raises:
         NestedMistakes: With every mistake inside the section.
+        ValueError: The value is no section at all.
     """
     if isinstance(value, model):
         return value
+    if isinstance(value, Parameters):
+        raise ValueError(f"a {type(value).__name__} where parameters of {model.__name__} belong")  # noqa: TRY004 -- pydantic expects a ValueError
     try:
         return model.model_validate_json(json.dumps(value), context=info.context)
     except ValidationError as error:

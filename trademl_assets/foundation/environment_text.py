@@ -35,16 +35,15 @@ class EnvironmentText(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_after_validator_function(
-            cls._from_text,
-            core_schema.str_schema(strict=True),
+        from_text = core_schema.with_info_after_validator_function(cls._from_text, core_schema.str_schema(strict=True))
+        return core_schema.json_or_python_schema(
+            json_schema=from_text,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_text]),
             serialization=core_schema.plain_serializer_function_ser_schema(lambda text: text.reference),
         )
 
     @classmethod
     def _from_text(cls, text: str, info: ValidationInfo) -> "EnvironmentText":
-        if isinstance(text, EnvironmentText):
-            return text
         return expand(text, info.context or {})
 
 

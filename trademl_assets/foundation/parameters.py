@@ -11,6 +11,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from trademl_assets.foundation.errors import ConfigError
 
+_NO_REFERENCE = "a secret is written as a reference ${NAME}, never as its value"
+
 
 class Parameters(BaseModel):
     """Parameters of one part of the platform.
@@ -18,7 +20,7 @@ class Parameters(BaseModel):
     Validate from JSON text, so that lists, dates and ISO-8601 durations are read strictly.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of the canonical JSON; secrets and expanded texts enter as their references."""
@@ -31,18 +33,25 @@ def combine_fingerprints(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+class _Withheld:
+    """Stands in error messages where a secret may have been written by mistake."""
+
+    def __repr__(self) -> str:
+        return "a value that is not shown"
+
+
 class SecretReference:
     """The name of an environment variable that holds a secret, written `${NAME}`.
 
     The value is looked up only at its use.
     """
 
-    PATTERN = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
+    PATTERN = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
     def __init__(self, reference: str) -> None:
-        match = self.PATTERN.match(reference)
+        match = self.PATTERN.fullmatch(reference)
         if match is None:
-            raise ValueError("a secret is written as a reference ${NAME}, never as its value")
+            raise ValueError(_NO_REFERENCE)
         self.name: str = match.group(1)
 
     def resolve(self, environment: Mapping[str, str]) -> SecretStr:
@@ -67,9 +76,23 @@ class SecretReference:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        from_text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema(strict=True))
-        return core_schema.json_or_python_schema(
-            json_schema=from_text,
-            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_text]),
+        # The first step puts a stand-in before whatever is no reference, so that no error of the second can show it.
+        return core_schema.chain_schema(
+            [
+                core_schema.no_info_plain_validator_function(cls._read),
+                core_schema.custom_error_schema(
+                    core_schema.is_instance_schema(cls),
+                    custom_error_type="secret_as_value",
+                    custom_error_message=_NO_REFERENCE,
+                ),
+            ],
             serialization=core_schema.plain_serializer_function_ser_schema(lambda secret: f"${{{secret.name}}}"),
         )
+
+    @classmethod
+    def _read(cls, value: object) -> "SecretReference | _Withheld":
+        if isinstance(value, SecretReference):
+            return value
+        if isinstance(value, str) and cls.PATTERN.fullmatch(value):
+            return cls(value)
+        return _Withheld()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trademl_assets.foundation.errors import StorageError
 
-_PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.=-]{0,120}$")
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,120}")
 
 
 class Layout:
@@ -46,6 +46,6 @@ class Layout:
 
 
 def _checked(part: str) -> str:
-    if not _PART.match(part):
+    if not _PART.fullmatch(part):
         raise StorageError(f"{part!r} cannot name a folder -> use letters, digits, dot, dash and underscore")
     return part
