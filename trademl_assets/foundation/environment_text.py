@@ -30,9 +30,6 @@ class EnvironmentText(str):
         text.reference = expanded if reference is None else reference
         return text
 
-    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # a copy needs the reference too
-        return (str(self), self.reference)
-
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from_text = core_schema.with_info_after_validator_function(cls._from_text, core_schema.str_schema(strict=True))

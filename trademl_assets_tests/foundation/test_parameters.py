@@ -148,6 +148,7 @@ def test_a_secret_that_is_not_set_is_named_when_it_is_used(environment: dict[str
 
 def test_the_reference_counts_for_equality_and_fingerprint_its_value_does_not() -> None:
     assert access("${A}") == access("${A}")
+    assert access("${A}") != access("${B}")
     assert hash(access("${A}").password) == hash(access("${A}").password)
     assert access("${A}").fingerprint() != access("${B}").fingerprint()
     assert copy.deepcopy(access("${A}")) == access("${A}")
