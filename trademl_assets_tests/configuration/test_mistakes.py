@@ -20,10 +20,10 @@ class Deployment(Parameters):
 def test_a_secret_written_as_a_value_is_explained_but_not_repeated(written: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Deployment.model_validate_json(f'{{"database": {{"user": 5, "password": {written}}}}}')
-    user, secret = (mistake.line() for mistake in explain(caught.value))
+    user, field = (mistake.line() for mistake in explain(caught.value))
     assert user.startswith("database.yaml: user: ")
     assert "(found 5)" in user
-    assert secret == (
+    assert field == (
         "database.yaml: password: a secret is written as a reference ${NAME}, never as its value "
         "(found a value that is not shown) -> write ${NAME} and export the variable before starting"
     )
