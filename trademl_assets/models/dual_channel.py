@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.context import Context
 from trademl_assets.models.encoders import PatchEncoder, RecurrentHistory, activation
 from trademl_assets.models.heads import MixtureOverBoundaries, build_head
 from trademl_assets.models.inputs import ModelInputs
-from trademl_assets.models.long_term import LongTermChannel
 from trademl_assets.models.network import Network, SegmentBatch
 from trademl_assets.models.parameters import DualChannelParameters
 from trademl_assets.models.step_features import StepFeatures
@@ -45,12 +45,8 @@ class DualChannel(Network):
             self.step_features.instruments, self.step_features.instrument_width, parameters.patch
         )
         self.history = RecurrentHistory(parameters.patch.token_width, lookback // self.patch_steps, parameters.history)
-        self.long_term = (
-            None if parameters.long_term is None else LongTermChannel(inputs.stream("long_term"), parameters.long_term)
-        )
-        clock = inputs.stream("clock").shape[-1] if parameters.clock else 0
-        summary = 0 if parameters.long_term is None else parameters.long_term.width
-        width = parameters.history.width + summary + clock + 1
+        self.context = None if parameters.context is None else Context(inputs, parameters)
+        width = parameters.history.width + 1 + (0 if self.context is None else self.context.width)
         layers: list[nn.Module] = []
         for wanted in parameters.merge.widths:
             layers += [
@@ -76,14 +72,18 @@ class DualChannel(Network):
 
     def merged(self, batch: SegmentBatch) -> Tensor:
         """Return (N, width) merged states, what the head reads."""
-        parts = [self.history(self.encoder(batch), batch)]
-        if self.long_term is not None and batch.days is not None:
-            parts.append(self.long_term(batch.days)[batch.decision_day])
-        if batch.clock is not None:
-            parts.append(batch.clock)
-        parts.append((torch.log(batch.sigma_bps) - self.log_reference_bps)[:, None])
+        parts = [
+            self.history(self.encoder(batch), batch),
+            (torch.log(batch.sigma_bps) - self.log_reference_bps)[:, None],
+        ]
+        if self.context is not None:
+            parts.append(self.context(batch))
         merged: Tensor = self.merge(torch.cat(parts, dim=1))
         return merged
+
+    def context_parameters(self) -> list[nn.Parameter]:
+        """Return the weights of the context."""
+        return [] if self.context is None else list(self.context.parameters())
 
 
 def _log_reference(boundaries_bps: tuple[float, ...]) -> float:

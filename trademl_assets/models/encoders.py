@@ -49,16 +49,21 @@ class PatchEncoder(nn.Module):
     def forward(self, batch: SegmentBatch) -> Tensor:
         """Return (V, n, token width): the tokens of every view, in time order."""
         encoded = self.step(batch.steps.reshape(*batch.steps.shape[:2], self.groups, -1)).flatten(2)
-        patches = (batch.steps.shape[1] - 1) // self.steps
-        views = []
-        for segment, phase in zip(batch.view_segment, batch.view_phase, strict=True):
-            covered = encoded[segment, phase + 1 : phase + 1 + patches * self.steps]
-            whole = covered.shape[0] // self.steps
-            view = covered[: whole * self.steps].unflatten(0, (whole, self.steps))
-            view = view.mean(dim=1) if self.pools_mean else view.flatten(1)
-            views.append(nn.functional.pad(view, (0, 0, 0, patches - whole)))
-        tokens: Tensor = self.token(torch.stack(views))
+        patches = cut_patches(encoded, batch, self.steps)
+        tokens: Tensor = self.token(patches.mean(dim=2) if self.pools_mean else patches.flatten(2))
         return tokens
+
+
+def cut_patches(values: Tensor, batch: SegmentBatch, steps: int) -> Tensor:
+    """Cut (B, L, width) values of steps into the (V, n, steps, width) patches of the views, zeros behind the last."""
+    patches = (values.shape[1] - 1) // steps
+    views = []
+    for segment, phase in zip(batch.view_segment, batch.view_phase, strict=True):
+        covered = values[segment, phase + 1 : phase + 1 + patches * steps]
+        whole = covered.shape[0] // steps
+        view = covered[: whole * steps].reshape(whole, steps, -1)
+        views.append(nn.functional.pad(view, (0, 0, 0, 0, 0, patches - whole)))
+    return torch.stack(views)
 
 
 class RecurrentHistory(nn.Module):

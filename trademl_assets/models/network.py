@@ -79,6 +79,10 @@ class Network(nn.Module):
         """Return (N,) log densities of the realised returns in units of sigma, where the network has any."""
         raise NotImplementedError
 
+    def context_parameters(self) -> list[nn.Parameter]:
+        """Return the weights that read what hardly changes within a day, for a decay of their own."""
+        return []
+
 
 class StepFeaturesLike(Protocol):
     """From raw streams to step features."""

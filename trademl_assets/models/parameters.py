@@ -94,8 +94,26 @@ class LongTermParameters(Parameters):
     dropout: DropoutShare
 
 
+class ContextParameters(Parameters):
+    """How clock and long-term summary, which hardly change within a day, reach the merge: through a narrow layer.
+
+    Attributes:
+        width: Width of that layer, which begins at zero, so that the context is silent until it has something to say.
+        dropout: Share dropped of its output in training.
+    """
+
+    width: Width
+    dropout: DropoutShare
+
+
 class MergeParameters(Parameters):
-    """The dense layers that join both channels and the clock; no widths join them without a layer."""
+    """The dense layers that join the short-term state, the volatility and the context; without widths, none.
+
+    Attributes:
+        widths: Of the layers.
+        activation: Of each.
+        dropout: Share dropped after each in training.
+    """
 
     widths: tuple[Width, ...]
     activation: Activation
@@ -146,6 +164,7 @@ class DualChannelParameters(Parameters):
         patch: The shared encoder.
         history: The recurrent reading of tokens.
         long_term: The reading of daily vectors.
+        context: How clock and long-term summary reach the merge; null where neither is read.
         merge: The dense layers that join them.
         head: From there to class logits.
     """
@@ -157,6 +176,7 @@ class DualChannelParameters(Parameters):
     patch: PatchParameters
     history: HistoryParameters
     long_term: LongTermParameters | None
+    context: ContextParameters | None
     merge: MergeParameters
     head: Head
 
@@ -164,6 +184,8 @@ class DualChannelParameters(Parameters):
     def _reads_something(self) -> Self:
         if not self.step_streams:
             raise ValueError("the short-term channel reads nothing -> switch on at least one of book, price, mask")
+        if (self.context is None) == (self.clock or self.long_term is not None):
+            raise ValueError("context is needed where clock or long_term is read, and must be null where neither is")
         return self
 
     @property

@@ -84,9 +84,13 @@ class MemberModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW on matrices with, on the rest without decay; a rate for every step."""
         stated = self._stated.optimiser
-        matrices = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
-        others = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": stated.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        context = {id(parameter) for parameter in self.network.context_parameters()}
+        matrices = [p for p in self.parameters() if p.ndim > 1]
+        groups = [
+            {"params": [p for p in matrices if id(p) not in context], "weight_decay": stated.weight_decay},
+            {"params": [p for p in matrices if id(p) in context], "weight_decay": stated.context_weight_decay},
+            {"params": [p for p in self.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
         optimiser = torch.optim.AdamW(groups, lr=stated.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: rate_share(step, self._total_steps, stated)

@@ -19,6 +19,7 @@ class OptimiserParameters(Parameters):
         learning_rate: At the end of the warm-up.
         final_learning_rate_share: Of it, at the end of the cosine.
         weight_decay: Decoupled, on matrices only (biases and norms are left free).
+        context_weight_decay: Of the matrices that read clock and long term, of which there are few examples.
         warm_up_share: Share of all steps that the rate rises, linearly from zero.
         gradient_clip_norm: Largest norm of a gradient.
     """
@@ -26,6 +27,7 @@ class OptimiserParameters(Parameters):
     learning_rate: Positive
     final_learning_rate_share: Annotated[float, Field(ge=0, le=1)]
     weight_decay: NotNegative
+    context_weight_decay: NotNegative
     warm_up_share: Annotated[float, Field(ge=0, lt=1)]
     gradient_clip_norm: Positive
 

@@ -46,6 +46,7 @@ def stated(**changes: Any) -> dict[str, Any]:
             "width": 3,
             "dropout": 0.1,
         },
+        "context": {"width": 2, "dropout": 0.1},
         "merge": {"widths": [10], "activation": "gelu", "dropout": 0.1},
         "head": {
             "kind": "distribution",

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 
@@ -34,10 +37,13 @@ def test_window_equals_encoding_each_window_alone() -> None:
         last = phase + patches * PATCH
         alone = steps[segment, last - LOOKBACK : last + 1][None]
         single = batch_of(alone, [views[view]], [(0, patches)])
-        single = single.__class__(
-            **{**vars(single), "view_segment": (0,), "view_phase": (0,), "decision_patches": torch.tensor([window])}
+        single = replace(
+            single,
+            view_segment=(0,),
+            view_phase=(0,),
+            decision_patches=torch.tensor([window]),
+            decision_day=torch.tensor([patches % 2]),
         )
-        single = single.__class__(**{**vars(single), "decision_day": torch.tensor([patches % 2])})
         torch.testing.assert_close(shared[row], made(single)[0], atol=1e-6, rtol=1e-6)
 
 
@@ -97,9 +103,9 @@ def test_a_decision_before_the_first_patch_has_the_initial_state() -> None:
 
 
 def test_channels_switched_off_leave_the_network() -> None:
-    made = network(long_term=None, clock=False, book=None, mask=False, history__kind="window")
+    changes = {"long_term": None, "clock": False, "context": None, "book": None, "mask": False}
+    made = network(history__kind="window", **changes)
     assert made.streams == ("price",)
-    assert made.long_term is None
     names = {name.split(".")[0] for name, _ in made.named_parameters()}
     assert names == {"encoder", "history", "merge", "head"}
 
@@ -107,10 +113,11 @@ def test_channels_switched_off_leave_the_network() -> None:
 def test_long_term_channel_reads_the_newest_days_where_strides_do_not_divide() -> None:
     made = network()
     batch = batch_of(features(made, 9)[None], [(0, 0)], [(0, 4)])
-    assert made.long_term is not None
+    assert made.context is not None
+    assert made.context.long_term is not None
     assert batch.days is not None
     days = batch.days.clone().requires_grad_()
-    made.long_term(days).sum().backward()
+    made.context.long_term(days).sum().backward()
     assert days.grad is not None
     assert (days.grad.abs().amax(dim=(0, 2, 3)) > 0).tolist() == [False] + 11 * [True]
 
@@ -125,18 +132,43 @@ def test_a_patch_that_does_not_divide_the_look_back_is_refused() -> None:
         network(patch__steps=7)
 
 
-def test_a_network_that_reads_no_steps_is_refused() -> None:
-    with pytest.raises(ValueError, match="reads nothing"):
-        parameters_of(stated(book=None, price=False, mask=False))
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"book": None, "price": False, "mask": False}, "reads nothing"),
+        ({"context": None}, "context is needed"),
+        ({"clock": False, "long_term": None}, "must be null where neither"),
+        ({"head__initial_log_scale_spread": 3.0}, "must lie below"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parameters_of(stated(**changes))
 
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_every_weight_takes_part(shared: bool) -> None:  # noqa: FBT001 -- a test's parameter
     made = network(patch__shared_by_instruments=shared).train()
+    assert made.context is not None
+    torch.nn.init.normal_(made.context.layer.weight)
     batch = batch_of(features(made, 10)[None], [(0, 0)], [(0, n) for n in range(1, 20)])
     torch.nn.functional.cross_entropy(made(batch), batch.labels).backward()
     silent = [name for name, weight in made.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert silent == []
+
+
+def test_the_context_is_silent_at_first_and_then_heard() -> None:
+    made = network()
+    assert made.context is not None
+    batch = batch_of(features(made, 11)[None], [(0, 0)], [(0, 5), (0, 9)])
+    assert batch.clock is not None
+    assert batch.days is not None
+    other = replace(batch, clock=batch.clock + 1, days=batch.days - 1)
+    torch.testing.assert_close(made(batch), made(other), atol=0, rtol=0)
+    torch.nn.init.ones_(made.context.layer.weight)
+    assert not torch.allclose(made(batch), made(other))
+    names = {name for name, weight in made.named_parameters() for own in made.context_parameters() if weight is own}
+    assert names == {name for name, _ in made.named_parameters() if name.startswith("context.")}
 
 
 def test_forget_gates_begin_with_their_bias() -> None:

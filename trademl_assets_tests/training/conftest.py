@@ -140,6 +140,7 @@ def model_values(**changes: Any) -> dict[str, Any]:
             "width": 2,
             "dropout": 0.5,
         },
+        "context": {"width": 2, "dropout": 0.1},
         "merge": {"widths": [], "activation": "gelu", "dropout": 0.1},
         "head": {
             "kind": "distribution",
@@ -164,6 +165,7 @@ def training_values(**changes: Any) -> dict[str, Any]:
             "learning_rate": 0.02,
             "final_learning_rate_share": 0.1,
             "weight_decay": 0.1,
+            "context_weight_decay": 1.0,
             "warm_up_share": 0.1,
             "gradient_clip_norm": 1.0,
         },

@@ -53,7 +53,7 @@ def test_the_best_weights_are_restored_not_the_last(
     inputs: ModelInputs, feed: SegmentFeed, dataset: Dataset, tmp_path: Path
 ) -> None:
     rates = {**training_of().optimiser.model_dump(), "learning_rate": 0.3, "final_learning_rate_share": 1.0}
-    member = train(inputs, feed, tmp_path, max_epochs=8, optimiser=rates)
+    member = train(inputs, feed, tmp_path, max_epochs=9, optimiser=rates)
     losses = [row["validation_log_loss"] for row in member.epochs]
     assert losses[-1] > min(losses)
     assert losses[member.best_epoch] == min(losses)
