@@ -1,21 +1,37 @@
 """The artifact store: every asset's partitions, written atomically and verified on read."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from trademl_assets.foundation.errors import CorruptArtifactError, MissingPartitionError
-from trademl_assets.storage import arrays, durable, tables
+from trademl_assets.foundation.errors import CorruptArtifactError, MissingPartitionError, StorageError
+from trademl_assets.storage import arrays, tables
 from trademl_assets.storage.layout import Layout
-from trademl_assets.storage.manifest import MANIFEST_FILE, FileEntry, Manifest, Provenance
+from trademl_assets.storage.locking import LOCK_FILE, locked_if_free
+from trademl_assets.storage.manifest import MANIFEST_FILE, Manifest, Provenance
 from trademl_assets.storage.partition_writer import PartitionWriter, commit_partition, delete_partition, remove_strays
+from trademl_assets.storage.verification import damage
 
 _SHOWN = 8
+T = TypeVar("T")
+
+# What libraries raise on bytes they cannot read; a panic of polars derives from BaseException alone.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    pa.ArrowException,
+)
 
 
 class ArtifactStore:
@@ -27,7 +43,6 @@ class ArtifactStore:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self._verified: set[tuple[str, int, int, int]] = set()
 
     @classmethod
     def at(cls, root: Path) -> "ArtifactStore":
@@ -51,6 +66,7 @@ class ArtifactStore:
 
         Raises:
             CorruptArtifactError: The manifest is damaged.
+            StorageError: It cannot be read at all.
         """
         path = self.layout.partition_folder(asset, partition) / MANIFEST_FILE
         try:
@@ -59,6 +75,8 @@ class ArtifactStore:
             return None
         except UnicodeDecodeError as error:
             raise _corrupt(asset, partition, MANIFEST_FILE, "is not text") from error
+        except OSError as error:
+            raise StorageError(f"{asset}/{partition}: {path} cannot be read: {error} -> check the folder") from error
         try:
             manifest = Manifest.from_json(text)
         except ValueError as error:
@@ -91,21 +109,35 @@ class ArtifactStore:
             MissingPartitionError: The partition was never materialised.
             CorruptArtifactError: Its bytes are not those committed.
         """
-        path = self.file_path(asset, partition, name)
-        return tables.read_table(path)
+        return self._read(asset, partition, name, tables.read_table)
 
     def scan_tables(self, asset: str, partitions: Sequence[str], name: str = "data") -> pl.LazyFrame:
-        """Return one lazy frame over several partitions in the order of their sorted keys.
+        """Return one lazy frame over several partitions in the order of their sorted keys, each taken once.
+
+        Hold no such frame while its partitions are written: what it has not read yet may be gone.
 
         Raises:
             MissingPartitionError: Names all that are missing.
             CorruptArtifactError: Some bytes are not those committed.
+            StorageError: The tables do not have the same columns.
         """
-        keys = sorted(partitions)
+        keys = sorted(set(partitions))
         missing = [key for key in keys if self.manifest(asset, key) is None]
         if missing or not keys:
             raise _missing(asset, missing)
-        return tables.scan_tables([self.file_path(asset, key, name) for key in keys])
+        paths = [self.file_path(asset, key, name) for key in keys]
+        expected = self._read(asset, keys[0], name, tables.table_schema)
+        for key in keys[1:]:
+            found = self._read(asset, key, name, tables.table_schema)
+            if list(found.items()) != list(expected.items()):
+                different = sorted(
+                    {*found, *expected} - {column for column in found if found[column] == expected.get(column)}
+                )
+                raise StorageError(
+                    f"{asset}/{key}: its table {name!r} has other columns than that of {keys[0]} "
+                    f"({', '.join(different) or 'their order'}) -> materialise {asset} again for the older of them"
+                )
+        return tables.scan_tables(paths)
 
     def open_arrays(self, asset: str, partition: str, name: str = "arrays") -> dict[str, NDArray[Any]]:
         """Map arrays read-only, without a copy.
@@ -114,15 +146,15 @@ class ArtifactStore:
             MissingPartitionError: The partition was never materialised.
             CorruptArtifactError: Its bytes are not those committed.
         """
-        return arrays.map_arrays(self.file_path(asset, partition, name))
+        return self._read(asset, partition, name, arrays.map_arrays)
 
     def read_json(self, asset: str, partition: str, name: str) -> Any:
         """Read a JSON document; errors as `read_table`."""
-        return json.loads(self.read_bytes(asset, partition, name))
+        return self._read(asset, partition, name, lambda path: json.loads(path.read_bytes()))
 
     def read_bytes(self, asset: str, partition: str, name: str) -> bytes:
         """Read a file whole; errors as `read_table`."""
-        return self.file_path(asset, partition, name).read_bytes()
+        return self._read(asset, partition, name, Path.read_bytes)
 
     def file_path(self, asset: str, partition: str, name: str) -> Path:
         """Return the path of a file whose bytes were verified.
@@ -131,13 +163,7 @@ class ArtifactStore:
             MissingPartitionError: The partition was never materialised.
             CorruptArtifactError: The file is missing, or its bytes are not those committed.
         """
-        manifest = self.require(asset, partition)
-        entry = manifest.files.get(name)
-        if entry is None:
-            raise _corrupt(asset, partition, name, f"is not among its files {sorted(manifest.files)}")
-        path = self.layout.partition_folder(asset, partition) / entry.file
-        self._verify(path, entry, manifest)
-        return path
+        return self._read(asset, partition, name, lambda path: path)
 
     def upstream(self, asset: str, partitions: Sequence[str]) -> Mapping[str, str]:
         """Return the content hashes of partitions as a provenance names them.
@@ -156,32 +182,39 @@ class ArtifactStore:
         delete_partition(self.layout.partition_folder(asset, partition))
 
     def sweep(self) -> int:
-        """Remove what killed writers left behind; return how many files."""
+        """Remove what killed writers left behind; return how many files. Partitions being written are left alone."""
         if not self.layout.artifacts.is_dir():
             return 0
         removed = 0
-        for lock in sorted(self.layout.artifacts.rglob(durable.LOCK_FILE)):
-            with durable.locked(lock.parent):
-                removed += remove_strays(lock.parent)
+        for lock in sorted(self.layout.artifacts.rglob(LOCK_FILE)):
+            with locked_if_free(lock.parent) as free:
+                removed += remove_strays(lock.parent) if free else 0
         return removed
 
-    def _verify(self, path: Path, entry: FileEntry, manifest: Manifest) -> None:
-        try:
-            state = path.stat()
-        except FileNotFoundError as error:
-            raise _corrupt(manifest.asset, manifest.partition, entry.file, "is gone") from error
-        identity = (entry.sha256, state.st_ino, state.st_size, state.st_mtime_ns)
-        if identity in self._verified:
-            return
-        digest, size = durable.hash_file(path)
-        if (digest, size) != (entry.sha256, entry.bytes):
-            raise _corrupt(
-                manifest.asset,
-                manifest.partition,
-                entry.file,
-                f"has {size} bytes and another hash than the {entry.bytes} committed",
-            )
-        self._verified.add(identity)
+    def _read(self, asset: str, partition: str, name: str, parse: Callable[[Path], T]) -> T:
+        """Verify a file, then parse it; begin again where a writer replaced the version meanwhile."""
+        manifest = self.require(asset, partition)
+        while True:
+            try:
+                return parse(self._verified(manifest, name))
+            except (CorruptArtifactError, *_UNREADABLE) as error:
+                current = self.require(asset, partition)
+                if current == manifest:
+                    if isinstance(error, CorruptArtifactError):
+                        raise
+                    file = manifest.files[name].file
+                    raise _corrupt(asset, partition, file, f"cannot be read: {error}") from error
+                manifest = current
+
+    def _verified(self, manifest: Manifest, name: str) -> Path:
+        entry = manifest.files.get(name)
+        if entry is None:
+            raise _corrupt(manifest.asset, manifest.partition, name, f"is not among its files {sorted(manifest.files)}")
+        path = self.layout.partition_folder(manifest.asset, manifest.partition) / entry.file
+        problem = damage(path, entry)
+        if problem is not None:
+            raise _corrupt(manifest.asset, manifest.partition, entry.file, problem)
+        return path
 
 
 def _missing(asset: str, partitions: Sequence[str]) -> MissingPartitionError:

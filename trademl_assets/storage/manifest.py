@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import PurePath
 from typing import Any
 
 MANIFEST_FILE = "manifest.json"
@@ -85,6 +86,9 @@ class Manifest:
             if document["checksum"] != _checksum(body):
                 raise ValueError("checksum does not fit")
             files = {name: FileEntry(**entry) for name, entry in body["files"].items()}
+            outside = [entry.file for entry in files.values() if PurePath(entry.file).name != entry.file]
+            if outside:
+                raise ValueError(f"names files outside of its folder: {outside}")
             return Manifest(**{**body, "files": files})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a manifest: {error}") from error

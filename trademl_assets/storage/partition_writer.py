@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from trademl_assets.foundation.errors import StorageError
 from trademl_assets.storage import durable
 from trademl_assets.storage.arrays import write_arrays
+from trademl_assets.storage.locking import LOCK_FILE, locked
 from trademl_assets.storage.manifest import MANIFEST_FILE, FileEntry, Manifest, Provenance, content_hash
 from trademl_assets.storage.tables import write_table
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
+_SUFFIX = re.compile(r"(\.[a-z0-9]{1,16})?")
 
 
 class PartitionWriter:
@@ -30,30 +34,29 @@ class PartitionWriter:
 
     def table(self, name: str, frame: pl.DataFrame) -> None:
         """Add a table."""
-        self._add(name, ".parquet", lambda path: write_table(frame, path), hashed=True)
+        self._add(name, ".parquet", lambda file: write_table(frame, file), hashed=True)
 
     def arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Add named arrays, mappable without a copy."""
-        self._add(name, ".arrow", lambda path: write_arrays(arrays, path), hashed=True)
+        self._add(name, ".arrow", lambda file: write_arrays(arrays, file), hashed=True)
 
     def json(self, name: str, value: Any) -> None:
         """Add a JSON document with sorted keys."""
-        text = json.dumps(value, sort_keys=True, indent=1, allow_nan=False)
-        self._add(name, ".json", lambda path: _write(path, text.encode()), hashed=True)
+        self.text(name, self._as_json(name, value, indent=1), ".json")
 
     def text(self, name: str, text: str, suffix: str = ".html", *, hashed: bool = True) -> None:
         """Add a text."""
-        self._add(name, suffix, lambda path: _write(path, text.encode()), hashed=hashed)
+        self.bytes(name, text.encode(), suffix, hashed=hashed)
 
     def bytes(self, name: str, data: bytes, suffix: str, *, hashed: bool = True) -> None:
         """Add bytes as they are."""
-        self._add(name, suffix, lambda path: _write(path, data), hashed=hashed)
+        self._add(name, suffix, lambda file: _put(file, data), hashed=hashed)
 
     def adopt(self, name: str, path: Path, *, hashed: bool = True) -> None:
         """Add a copy of an existing file."""
         if not path.is_file():
             raise StorageError(f"{path}: no such file to commit as {name!r} -> make it first")
-        self._add(name, path.suffix, lambda target: _copy(path, target), hashed=hashed)
+        self._add(name, path.suffix, lambda file: _copy(path, file), hashed=hashed)
 
     def rows(self, count: int) -> None:
         """Set the number of rows."""
@@ -61,12 +64,22 @@ class PartitionWriter:
 
     def note(self, key: str, value: Any) -> None:
         """Set a small fact, a JSON value; it counts for the content hash."""
-        self.notes[key] = json.loads(json.dumps(value, allow_nan=False))
+        self.notes[key] = json.loads(self._as_json(key, value))
 
-    def _add(self, name: str, suffix: str, write: Callable[[Path], None], *, hashed: bool) -> None:
+    def _as_json(self, name: str, value: Any, indent: int | None = None) -> str:
+        try:
+            return json.dumps(value, sort_keys=True, indent=indent, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise StorageError(
+                f"{self.folder}: {name!r} is not JSON: {error} -> give finite numbers, texts, lists and mappings"
+            ) from error
+
+    def _add(self, name: str, suffix: str, write: Callable[[durable.HashingFile], None], *, hashed: bool) -> None:
+        if not _NAME.fullmatch(name) or not _SUFFIX.fullmatch(suffix):
+            raise StorageError(f"{self.folder}: {name + suffix!r} cannot name a file -> use letters, digits, - and _")
         if name in self.files:
             raise StorageError(f"{self.folder}: two files are called {name!r} -> name each once")
-        file, digest, size = durable.write_durably(self.folder, write, lambda digest: f"{name}-{digest[:16]}{suffix}")
+        file, digest, size = durable.stream_durably(self.folder, write, lambda digest: f"{name}-{digest[:16]}{suffix}")
         self.files[name] = FileEntry(name, file, digest, size, hashed)
 
 
@@ -86,30 +99,32 @@ def commit_partition(
     Yields:
         The writer. A clean exit commits; an exception leaves the version that was there.
     """
-    with durable.locked(folder):
+    with locked(folder):
         remove_strays(folder)
         writer = PartitionWriter(folder)
-        yield writer
-        manifest = Manifest(
-            asset=asset,
-            partition=partition,
-            schema_version=schema_version,
-            rows=writer.row_count,
-            content_hash=content_hash(schema_version, writer.row_count, writer.notes, writer.files),
-            code_version=provenance.code_version,
-            config_fingerprint=provenance.config_fingerprint,
-            upstream=dict(provenance.upstream),
-            files=writer.files,
-            notes=writer.notes,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            run_id=provenance.run_id,
-        )
-        durable.failpoint("before_manifest")
-        durable.write_durably(
-            folder, lambda path: _write(path, manifest.to_json().encode()), lambda _digest: MANIFEST_FILE
-        )
-        durable.failpoint("after_manifest")
-        remove_strays(folder)
+        try:
+            yield writer
+            manifest = Manifest(
+                asset=asset,
+                partition=partition,
+                schema_version=schema_version,
+                rows=writer.row_count,
+                content_hash=content_hash(schema_version, writer.row_count, writer.notes, writer.files),
+                code_version=provenance.code_version,
+                config_fingerprint=provenance.config_fingerprint,
+                upstream=dict(provenance.upstream),
+                files=writer.files,
+                notes=writer.notes,
+                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                run_id=provenance.run_id,
+            )
+            durable.failpoint("before_manifest")
+            text = manifest.to_json().encode()
+            durable.stream_durably(folder, lambda file: _put(file, text), lambda _digest: MANIFEST_FILE)
+            durable.failpoint("after_manifest")
+        finally:
+            with contextlib.suppress(StorageError):  # what stays is swept later; the outcome stands either way
+                remove_strays(folder)
 
 
 def remove_strays(folder: Path) -> int:
@@ -117,37 +132,48 @@ def remove_strays(folder: Path) -> int:
 
     Returns:
         How many files were removed.
+
+    Raises:
+        StorageError: One cannot be removed.
     """
     manifest = folder / MANIFEST_FILE
-    kept = {MANIFEST_FILE, durable.LOCK_FILE}
-    if manifest.exists():
-        try:
-            kept |= {
-                entry.file for entry in Manifest.from_json(manifest.read_text("utf-8", errors="replace")).files.values()
-            }
-        except ValueError:
-            return 0
-    strays = [path for path in folder.iterdir() if path.is_file() and path.name not in kept]
-    for path in strays:
-        path.unlink(missing_ok=True)
-    return len(strays)
+    kept = {MANIFEST_FILE, LOCK_FILE}
+    removed = 0
+    try:
+        if manifest.exists():
+            kept |= {entry.file for entry in Manifest.from_json(manifest.read_text("utf-8")).files.values()}
+        for path in folder.iterdir():
+            if path.is_file() and path.name not in kept:
+                path.unlink(missing_ok=True)
+                removed += 1
+    except ValueError:  # a damaged manifest does not say what belongs to it
+        return 0
+    except OSError as error:
+        raise durable.write_error(folder, error) from error
+    return removed
 
 
 def delete_partition(folder: Path) -> None:
-    """Remove a partition, its manifest first, so that no reader sees half of it."""
+    """Remove a partition, its manifest first, so that no reader sees half of it.
+
+    Raises:
+        StorageError: It cannot be removed.
+    """
     if not folder.is_dir():
         return
-    with durable.locked(folder):
-        (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    with locked(folder):
+        try:
+            (folder / MANIFEST_FILE).unlink(missing_ok=True)
+            durable.flush(folder)
+        except OSError as error:
+            raise durable.write_error(folder, error) from error
         remove_strays(folder)
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        durable.failpoint("mid_write")
-        file.write(data)
+def _put(file: durable.HashingFile, data: bytes) -> None:
+    file.write(data)
 
 
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    os.utime(target)
+def _copy(source: Path, file: durable.HashingFile) -> None:
+    with source.open("rb") as original:
+        shutil.copyfileobj(original, file)

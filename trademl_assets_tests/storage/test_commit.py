@@ -190,7 +190,8 @@ def test_random_damage_is_never_silent_and_always_typed(store: ArtifactStore) ->
     )
 )
 def test_any_array_survives_the_round_trip(tmp_path: Path, array: np.ndarray) -> None:
-    write_arrays({"x": array, "y": array[::-1]}, tmp_path / "x.arrow")
+    with (tmp_path / "x.arrow").open("wb", buffering=0) as file:
+        write_arrays({"x": array, "y": array[::-1]}, file)
     mapped = map_arrays(tmp_path / "x.arrow")
     np.testing.assert_array_equal(mapped["x"], array)
     np.testing.assert_array_equal(mapped["y"], array[::-1])
