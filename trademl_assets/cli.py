@@ -76,10 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace) -> int:
     configuration = load_configuration(options.folder, current_environment())
-    CONSOLE.print(
-        f"{options.folder} is valid: deployment {configuration.platform.name}, "
-        f"experiments {', '.join(sorted(configuration.datasets))}"
-    )
+    experiments = ", ".join(sorted(configuration.datasets))
+    _say(f"{options.folder} is valid: deployment {configuration.platform.name}, experiments {experiments}")
     return 0
 
 

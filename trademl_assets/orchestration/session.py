@@ -11,6 +11,7 @@ from trademl_assets.evaluation.summary import summarise
 from trademl_assets.orchestration.catalog import LEADERBOARD, MODEL_EVALUATION
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.drive import Drive, Outcome, Report
+from trademl_assets.orchestration.history import held_open
 from trademl_assets.orchestration.partitions import join_key
 from trademl_assets.orchestration.planning import plan, wanted
 from trademl_assets.orchestration.progress import readable_seconds
@@ -43,7 +44,7 @@ def run_target(
         TradeMLError: A run failed, or the target is not known.
     """
     store = _store(configuration)
-    with dg.DagsterInstance.get() as instance:
+    with held_open(), dg.DagsterInstance.get() as instance:
         drive = Drive(
             Deployment.of(configuration),
             definitions,

@@ -1,6 +1,7 @@
 """A tiny planted market: the demo's own files with fewer days, levels and instants, below a temporary root."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import load_configuration
@@ -115,9 +117,41 @@ def tiny_configuration(root: Path, *changes: Mapping[str, Any]) -> Configuration
     return load_configuration(folder, {**os.environ, "TRADEML_VAR": str(root / "var")})
 
 
+@pytest.fixture(scope="session")
+def empty_tracking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database as it is before the first run; making its tables takes seconds, copying them does not."""
+    file = tmp_path_factory.mktemp("tracking") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments()
+    return file
+
+
 @pytest.fixture
-def configuration(tmp_path: Path) -> Configuration:
-    return tiny_configuration(tmp_path)
+def root(tmp_path: Path, empty_tracking: Path) -> Path:
+    """Folder of a deployment with nothing but empty tracking."""
+    (tmp_path / "var" / "demo").mkdir(parents=True)
+    shutil.copy(empty_tracking, tmp_path / "var" / "demo" / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def configuration(root: Path) -> Configuration:
+    return tiny_configuration(root)
+
+
+@pytest.fixture
+def environment(root: Path) -> dict[str, str]:
+    """Environment of a process that works on the tiny market below `root` with a DAGSTER_HOME of its own."""
+    write_configuration(root / "config")
+    home = root / "home"
+    home.mkdir()
+    shutil.copy(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    return {
+        **os.environ,
+        "TRADEML_CONFIG": str(root / "config"),
+        "TRADEML_VAR": str(root / "var"),
+        "DAGSTER_HOME": str(home),
+        "PYTHONWARNINGS": "ignore",
+    }
 
 
 @dataclass

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from trademl_assets.configuration.model import Configuration
 from trademl_assets.orchestration.catalog import ENTRIES
 from trademl_assets.orchestration.contracts import index_contract, regime_contract
 from trademl_assets.orchestration.drive import RunFailedError
 from trademl_assets.orchestration.resources.sources import MarketSources
 from trademl_assets.sources.contract import InstrumentParameters
-from trademl_assets_tests.orchestration.conftest import World, make_world, tiny_configuration
+from trademl_assets_tests.orchestration.conftest import World, make_world
 
 BAD_DAY = date(2023, 12, 28)
 
@@ -35,8 +35,7 @@ class BadSources:
 
 
 @pytest.fixture
-def bad_world(tmp_path: Path) -> World:
-    configuration = tiny_configuration(tmp_path)
+def bad_world(configuration: Configuration) -> World:
     sources = BadSources(MarketSources(configuration.market))
     return make_world(configuration, dg.DagsterInstance.ephemeral(), {"sources": sources})
 

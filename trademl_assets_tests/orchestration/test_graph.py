@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from trademl_assets_tests.orchestration.conftest import World
 
@@ -83,7 +82,7 @@ def test_every_asset_has_a_description_an_owner_and_a_version(made_world: World)
         assert node.code_version
 
 
-@pytest.mark.parametrize("heavy", ["torch", "lightning", "mlflow"])
-def test_definitions_load_without_heavy_imports(heavy: str):
-    script = f"import trademl_assets.definitions, sys; sys.exit({heavy!r} in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+def test_definitions_load_without_heavy_imports():
+    script = "import trademl_assets.definitions, sys; print({'torch', 'lightning', 'mlflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -115,9 +115,7 @@ def test_nested_runs_are_recorded_once(world: World):
 
 
 def test_runs_of_a_process_that_is_gone_are_closed_in_dagster_and_mlflow(world: World):
-    gone = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
-    )
+    gone = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
     with dg.DagsterInstance.ephemeral() as instance:
         job = world.definitions.resolve_job_def("dataset_job")
         tag = f"{os.uname().nodename}:{int(gone.stdout)}:1"
@@ -128,7 +126,8 @@ def test_runs_of_a_process_that_is_gone_are_closed_in_dagster_and_mlflow(world: 
             "from trademl_assets_tests.orchestration.conftest import tiny_configuration, make_world;"
             "from trademl_assets.orchestration.catalog import DATASET;"
             "from trademl_assets.orchestration.resources.tracking import StageTracking;"
-            "run = StageTracking(tiny_configuration(Path(sys.argv[1])).tracking).stage_run(DATASET, 'x', {}, sys.argv[2]);"
+            "tracking = StageTracking(tiny_configuration(Path(sys.argv[1])).tracking);"
+            "run = tracking.stage_run(DATASET, 'x', {}, sys.argv[2]);"
             "run.__enter__(); os._exit(9)"
         )
         root = Path(world.configuration.platform.storage_root).parents[2]
