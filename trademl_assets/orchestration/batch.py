@@ -14,6 +14,7 @@ from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.orchestration.catalog import Entry
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.metadata import Facts, materialization, recorded
+from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.orchestration.progress import with_progress
 from trademl_assets.orchestration.resources.tracking import StageTracking, TrackedRun
 from trademl_assets.storage.commit import ArtifactStore, Manifest, PartitionWriter
@@ -32,7 +33,8 @@ class Work:
         writer: Where the partition is written.
         run: The tracked run of the batch.
         context: Dagster's context of the step.
-        last: Whether it is the last partition of the batch; batches draw their plot for that one.
+        draws: Whether its plot is drawn: a batch draws those of its last day, experiment or model set, since a picture
+            costs more than many a partition.
     """
 
     key: str
@@ -40,7 +42,7 @@ class Work:
     writer: PartitionWriter
     run: TrackedRun
     context: dg.AssetExecutionContext
-    last: bool
+    draws: bool
     _afterwards: list[Callable[[], None]] = field(default_factory=list)
 
     def afterwards(self, action: Callable[[], None]) -> None:
@@ -129,9 +131,17 @@ def commit_partitions(
         series: list[Mapping[str, float]] = []
         try:
             for key in with_progress(entry.name, keys):
-                manifest, facts = _commit(context, deployment, entry, make, run=run, key=str(key), last=key == keys[-1])
+                manifest, facts = _commit(
+                    context,
+                    deployment,
+                    entry,
+                    make,
+                    run=run,
+                    key=str(key),
+                    draws=split_key(key)[0] == split_key(keys[-1])[0],
+                )
                 done.append(manifest)
-                series.append({"rows": manifest.rows, **facts.numbers})
+                series.append({**facts.numbers, "rows": manifest.rows})
                 yield materialization(manifest, key, facts, str(store.layout.partition_folder(entry.name, key)))
         finally:
             run.log_series(series)
@@ -148,12 +158,12 @@ def _commit(
     *,
     run: TrackedRun,
     key: str,
-    last: bool,
+    draws: bool,
 ) -> tuple[Manifest, Facts]:
     store: ArtifactStore = getattr(context.resources, STORE)
     provenance = deployment.lineage.provenance(store, entry.name, key, context.run_id)
     with store.write(entry.name, key, schema_version=entry.schema_version, provenance=provenance) as writer:
-        work = Work(key, store, writer, run, context, last)
+        work = Work(key, store, writer, run, context, draws)
         facts = make(work)
     work.settle()
     return store.require(entry.name, key), facts

@@ -1,9 +1,10 @@
 """Dagster's embedded history, held open while a drive writes it.
 
 Dagster opens and closes its SQLite files for every single event; each time the last connection closes, SQLite moves the
-write-ahead log into the file, which costs more than the event. One idle connection a file, kept while the drive runs,
+write-ahead log into the file, which costs more than the event. One idle connection a file, kept while a drive runs,
 spares that; and with it a commit need not wait for the disk. A killed process loses nothing: the next one that opens a
-file finds the log. A power cut may lose the last events of the history, never a partition, whose manifest is what counts.
+file finds the log. A power cut may lose the last events of the history, never a partition, whose manifest is what
+counts.
 """
 
 import sqlite3

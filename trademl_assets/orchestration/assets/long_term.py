@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from trademl_assets.long_term.moments import aggregate_day
+from trademl_assets.long_term.plots import draw_aggregates, draw_regimes
 from trademl_assets.long_term.regimes import classify_regime
 from trademl_assets.orchestration.batch import (
     STORE,
@@ -21,6 +22,17 @@ from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.mappings import same_day_where_it_exists, trailing_days
 from trademl_assets.orchestration.metadata import Facts, table_facts
 from trademl_assets.orchestration.partitions import day_of
+from trademl_assets.sources.contract import AGGREGATE_SCHEMA
+
+_FROM_AGGREGATES = {
+    "day": ("day",),
+    "regime": ("close", "volatility_bps"),
+    "trend": ("close", "volatility_bps"),
+    "volatility_rank": ("volatility_bps",),
+}
+REGIME_LINEAGE = {
+    column: tuple((DAILY_AGGREGATES.name, name) for name in names) for column, names in _FROM_AGGREGATES.items()
+}
 
 
 def build_long_term_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
@@ -30,6 +42,7 @@ def build_long_term_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
 
 def _daily_aggregates(deployment: Deployment) -> dg.AssetsDefinition:
     instruments = deployment.configuration.market.instruments_by_name()
+    window = deployment.configuration.long_term.window_days
 
     def aggregate(work: Work) -> Facts:
         day = day_of(work.key)
@@ -39,10 +52,9 @@ def _daily_aggregates(deployment: Deployment) -> dg.AssetsDefinition:
             frame = work.resource("sources").aggregates.aggregates(tuple(instruments.values()), day)
         work.writer.table("data", frame)
         work.writer.rows(frame.height)
-        volatility = dict(frame.select("instrument", "volatility_bps").iter_rows())
-        return table_facts(
-            frame, numbers={f"{name}_volatility_bps": value for name, value in volatility.items() if value is not None}
-        )
+        known = frame.drop_nulls("volatility_bps").select("instrument", "volatility_bps").iter_rows()
+        plot = draw_aggregates(pl.concat([_days_before(work, window), frame])) if work.draws else b""
+        return table_facts(frame, numbers={f"{name}_volatility_bps": value for name, value in known}, plot=plot)
 
     deps = [dg.AssetDep(ALIGNED_GRID.name, partition_mapping=same_day_where_it_exists())]
     return partitioned_asset(deployment, DAILY_AGGREGATES, aggregate, deps=deps, resources=frozenset({"sources"}))
@@ -58,13 +70,17 @@ def _market_regime(deployment: Deployment) -> dg.AssetsDefinition:
 
     def body(context: dg.AssetExecutionContext, daily_aggregates: pl.LazyFrame) -> Iterator[Any]:
         trailing = daily_aggregates.collect()
+        made: list[pl.DataFrame] = []
 
         def classify(work: Work) -> Facts:
             day = day_of(work.key)
             frame = classify_regime(trailing, day, parameters)
             work.writer.table("data", frame)
             work.writer.rows(frame.height)
-            return Facts(texts={"regime": str(frame["regime"][0])}, schema=frame.schema)
+            made.append(frame)
+            plot = draw_regimes(trailing, pl.concat(made), parameters.reference_instrument) if work.draws else b""
+            texts = {"regime": str(frame["regime"][0])}
+            return Facts(texts=texts, plot=plot, schema=frame.schema, lineage=REGIME_LINEAGE)
 
         yield from commit_partitions(context, deployment, MARKET_REGIME, classify)
 
@@ -72,3 +88,11 @@ def _market_regime(deployment: Deployment) -> dg.AssetsDefinition:
     ins = {DAILY_AGGREGATES.name: upstream}
     asset: dg.AssetsDefinition = dg.asset(**arguments, ins=ins, required_resource_keys={STORE, TRACKING})(body)
     return asset
+
+
+def _days_before(work: Work, count: int) -> pl.DataFrame:
+    """Aggregates of the latest days before a partition that there are, to show it among them."""
+    before = [key for key in work.store.partitions(DAILY_AGGREGATES.name) if key < work.key][1 - count :]
+    if not before:
+        return pl.DataFrame(schema=dict(AGGREGATE_SCHEMA))
+    return work.store.scan_tables(DAILY_AGGREGATES.name, before).collect()

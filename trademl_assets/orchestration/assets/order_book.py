@@ -9,6 +9,7 @@ from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.metadata import Facts
 from trademl_assets.orchestration.partitions import day_of, split_key
 from trademl_assets.order_book.compression import compress_day
+from trademl_assets.order_book.plots import draw_day_heatmap
 from trademl_assets.order_book.quality import clean_tall_rows
 
 _FROM_TALL_ROWS = {
@@ -39,7 +40,8 @@ def build_order_book_assets(deployment: Deployment) -> list[dg.AssetsDefinition]
         compressed = compress_day(tall, instrument, day, configuration.order_book.compression)
         work.writer.note("quality", report.as_dict())
         work.writer.note("dropped_depth_share", compressed.dropped_depth_share)
-        numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, int | float)}
+        found = {name: value for name, value in report.as_dict().items() if isinstance(value, int | float)}
+        numbers = {"tall_rows": found.pop("rows"), **found}
         return _write(work, compressed.snapshots, {**numbers, "dropped_depth_share": compressed.dropped_depth_share})
 
     def import_history(work: Work) -> Facts:
@@ -59,4 +61,5 @@ def build_order_book_assets(deployment: Deployment) -> list[dg.AssetsDefinition]
 def _write(work: Work, snapshots: pl.DataFrame, numbers: dict[str, float]) -> Facts:
     work.writer.table("data", snapshots)
     work.writer.rows(snapshots.height)
-    return Facts(numbers=numbers, schema=snapshots.schema, lineage=LINEAGE)
+    plot = draw_day_heatmap(snapshots, split_key(work.key)[1], day_of(work.key)) if work.draws else b""
+    return Facts(numbers=numbers, plot=plot, schema=snapshots.schema, lineage=LINEAGE)
