@@ -109,7 +109,8 @@ def train_member(
     if trainer.is_global_zero:
         shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches come ready-made
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
         trainer.fit(module, datamodule=data)
     if not best.best_model_path or best.best_model_score is None:
         raise TrainingError(f"seed {seed}: no epoch had a finite validation log-loss -> lower the learning rate")

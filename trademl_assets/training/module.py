@@ -39,15 +39,6 @@ class MemberModule(LightningModule):
         self._validation: list[tuple[Tensor, Tensor]] = []
         self._training: list[tuple[float, float]] = []
 
-    def transfer_batch_to_device(
-        self,
-        batch: SegmentBatch,
-        device: torch.device,
-        dataloader_idx: int,  # noqa: ARG002 -- Lightning's signature
-    ) -> SegmentBatch:
-        """Move a batch."""
-        return batch.to(device)
-
     def training_step(self, batch: SegmentBatch, batch_index: int) -> Tensor:
         """Return the loss of a step.
 
@@ -79,7 +70,7 @@ class MemberModule(LightningModule):
         total = torch.stack([part for part, _ in self._validation]).sum()
         count = torch.stack([part for _, part in self._validation]).sum()
         self._validation.clear()
-        self.log(VALIDATION_LOG_LOSS, total / count)
+        self.log(VALIDATION_LOG_LOSS, total / count, sync_dist=self.trainer.world_size > 1)
 
     def configure_optimizers(self) -> Any:
         """AdamW on matrices with, on the rest without decay; a rate for every step."""
@@ -127,6 +118,15 @@ class FeedModule(LightningDataModule):
         share = Share(self.trainer.global_rank, self.trainer.world_size)
         epoch = self.trainer.current_epoch
         return loader(TrainingEpoch(self._feed, self._training, self._size, seed=self._seed, epoch=epoch, share=share))
+
+    def transfer_batch_to_device(
+        self,
+        batch: SegmentBatch,
+        device: torch.device,
+        dataloader_idx: int,  # noqa: ARG002 -- Lightning's signature
+    ) -> SegmentBatch:
+        """Move a batch."""
+        return batch.to(device)
 
     def val_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of validation."""
