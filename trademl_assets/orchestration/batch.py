@@ -13,7 +13,7 @@ import dagster as dg
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.orchestration.catalog import Entry
 from trademl_assets.orchestration.deployment import Deployment
-from trademl_assets.orchestration.metadata import Facts, materialization, recorded
+from trademl_assets.orchestration.metadata import Facts, latest_events, materialization, recorded
 from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.orchestration.progress import with_progress
 from trademl_assets.orchestration.resources.tracking import StageTracking, TrackedRun
@@ -126,6 +126,7 @@ def commit_partitions(
     tracking: StageTracking = getattr(context.resources, TRACKING)
     keys = _keys(context, entry)
     tags = deployment.names.tags(entry, keys)
+    parents = latest_events(context)
     with tracking.stage_run(entry, deployment.names.run_name(entry, keys), tags, context.run_id) as run:
         done: list[Manifest] = []
         series: list[Mapping[str, float]] = []
@@ -142,7 +143,9 @@ def commit_partitions(
                 )
                 done.append(manifest)
                 series.append({**facts.numbers, "rows": manifest.rows})
-                yield materialization(manifest, key, facts, str(store.layout.partition_folder(entry.name, key)))
+                yield materialization(
+                    manifest, key, facts, str(store.layout.partition_folder(entry.name, key)), parents
+                )
         finally:
             run.log_series(series)
             run.log_partitions(done)

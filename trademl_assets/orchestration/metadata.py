@@ -12,11 +12,14 @@ from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
+    NULL_EVENT_POINTER,
     get_input_data_version_tag,
+    get_input_event_pointer_tag,
 )
 from dagster._core.definitions.partitions.utils.multi import get_tags_from_multi_partition_key
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
+from trademl_assets.foundation.parameters import combine_fingerprints
 from trademl_assets.storage.commit import Manifest
 
 
@@ -41,7 +44,9 @@ class Facts:
     lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
 
-def materialization(manifest: Manifest, key: str, facts: Facts, folder: str) -> dg.AssetMaterialization:
+def materialization(
+    manifest: Manifest, key: str, facts: Facts, folder: str, parents: Mapping[dg.AssetKey, int | None]
+) -> dg.AssetMaterialization:
     """Make the event of one committed partition.
 
     Args:
@@ -49,6 +54,7 @@ def materialization(manifest: Manifest, key: str, facts: Facts, folder: str) -> 
         key: Key of the partition as Dagster hands it out.
         facts: What the body knows about it.
         folder: Folder where it lies.
+        parents: What `latest_events` told of the asset's parents when the step began.
     """
     metadata: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
@@ -68,7 +74,7 @@ def materialization(manifest: Manifest, key: str, facts: Facts, folder: str) -> 
         metadata["dagster/column_lineage"] = column_lineage(facts.lineage)
     if facts.plot:
         metadata["plot"] = inline_png(facts.plot)
-    tags = _version_tags(manifest)
+    tags = _version_tags(manifest, parents)
     if isinstance(key, dg.MultiPartitionKey):
         tags.update(get_tags_from_multi_partition_key(key))
     return dg.AssetMaterialization(asset_key=manifest.asset, partition=key, metadata=metadata, tags=tags)
@@ -110,15 +116,28 @@ def table_facts(frame: pl.DataFrame, *, numbers: Mapping[str, float], plot: byte
     return Facts(numbers=numbers, plot=plot, schema=frame.schema)
 
 
-def _version_tags(manifest: Manifest) -> dict[str, str]:
+def latest_events(context: dg.AssetExecutionContext) -> dict[dg.AssetKey, int | None]:
+    """Return, for each parent of the step's asset, the position of its latest materialisation in the event log.
+
+    Dagster tells by these positions whether a parent's partition has changed since; without them it shows every
+    partition as unsynced.
+    """
+    parents = sorted(context.assets_def.asset_deps[context.asset_key])
+    records = {record.asset_entry.asset_key: record for record in context.instance.get_asset_records(parents)}
+    latest = {key: records[key].asset_entry.last_materialization_record for key in parents if key in records}
+    found = {key: None if record is None else record.storage_id for key, record in latest.items()}
+    return {key: found.get(key) for key in parents}
+
+
+def _version_tags(manifest: Manifest, parents: Mapping[dg.AssetKey, int | None]) -> dict[str, str]:
     tags = {
         CODE_VERSION_TAG: manifest.code_version,
         DATA_VERSION_TAG: manifest.content_hash,
         DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
     }
-    assets = [key.split("/", 1)[0] for key in manifest.upstream]
-    for place, content_hash in manifest.upstream.items():
-        asset = place.split("/", 1)[0]
-        if assets.count(asset) == 1:
-            tags[get_input_data_version_tag(dg.AssetKey(asset))] = content_hash
+    for parent, position in parents.items():
+        asset = parent.to_user_string()
+        versions = [version for place, version in manifest.upstream.items() if place.split("/", 1)[0] == asset]
+        tags[get_input_data_version_tag(parent)] = combine_fingerprints(*versions)
+        tags[get_input_event_pointer_tag(parent)] = NULL_EVENT_POINTER if position is None else str(position)
     return tags
