@@ -34,8 +34,9 @@ def write_arrays(arrays: Mapping[str, NDArray[Any]], target: RawIOBase) -> None:
             raise StorageError(f"array {name!r} is masked, and the mask would be lost -> store it as an array too")
         forms[name] = {"shape": list(array.shape), "dtype": array.dtype.name}
         flat = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(-1)
-        values = pa.array(flat.view(np.uint8) if flat.dtype.name == "bool" else flat)
-        columns.append(pa.LargeListArray.from_arrays(pa.array([0, len(values)], type=pa.int64()), values))
+        stored = flat.view(np.uint8) if flat.dtype.name == "bool" else flat
+        offsets = np.array([0, len(stored)], np.int64)
+        columns.append(pa.LargeListArray.from_arrays(_column(offsets), _column(stored)))
     schema = pa.schema(
         [pa.field(name, column.type) for name, column in zip(arrays, columns, strict=True)],
         metadata={_FORMS: json.dumps(forms).encode()},
@@ -52,8 +53,13 @@ def map_arrays(path: Path) -> dict[str, NDArray[Any]]:
     result: dict[str, NDArray[Any]] = {}
     for name, form in forms.items():
         values = batch.column(name).values
-        flat = values.to_numpy(zero_copy_only=True) if len(values) else np.empty(0, form["dtype"])
-        array = flat.view(np.dtype(form["dtype"])).reshape(form["shape"])
-        array.flags.writeable = False
-        result[name] = array
+        kind = np.dtype(form["dtype"])
+        data = values.buffers()[1] if len(values) else b""
+        flat = np.frombuffer(data, kind, len(values), values.offset * kind.itemsize)
+        result[name] = flat.reshape(form["shape"])
     return result
+
+
+def _column(flat: NDArray[Any]) -> pa.Array:
+    # Not pa.array: it imports the whole of pandas to see whether it was given one of its objects.
+    return pa.Array.from_buffers(pa.from_numpy_dtype(flat.dtype), len(flat), [None, pa.py_buffer(flat)])

@@ -1,17 +1,23 @@
 """A partition is committed whole or not at all, and read only when its bytes are those committed."""
 
+import dataclasses
+import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from trademl_assets.foundation.errors import CorruptArtifactError, MissingPartitionError, StorageError
+from trademl_assets.storage import verification
 from trademl_assets.storage.arrays import map_arrays, write_arrays
 from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.storage.durable import hash_file
 from trademl_assets_tests.storage.conftest import ASSET, PARTITION, PROVENANCE, arrays, frame, write_version
 
 
@@ -42,7 +48,12 @@ def test_mapped_arrays_are_read_only_and_not_copied(store: ArtifactStore) -> Non
     book = store.open_arrays(ASSET, PARTITION)["book"]
     with pytest.raises(ValueError, match="read-only"):
         book[0] = 0
-    assert book.base is not None
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        book.flags.writeable = True
+    address = book.ctypes.data
+    maps = (line.split() for line in Path("/proc/self/maps").read_text().splitlines())
+    holding = [line for line in maps if int(line[0].split("-")[0], 16) <= address < int(line[0].split("-")[1], 16)]
+    assert holding[0][-1] == str(store.file_path(ASSET, PARTITION, "arrays"))
 
 
 def test_content_hash_leaves_out_times_run_ids_and_unhashed_files(store: ArtifactStore) -> None:
@@ -204,3 +215,164 @@ def test_array_that_cannot_be_mapped_is_refused(store: ArtifactStore) -> None:
         store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer,
     ):
         writer.arrays("arrays", {"x": np.zeros(3, np.complex128)})
+
+
+@pytest.mark.parametrize("kind", ["uint16", "uint32", "uint64", "int16", ">f8", ">i4"])
+def test_every_integer_and_byte_order_survives(store: ArtifactStore, kind: str) -> None:
+    array = np.arange(12).astype(kind).reshape(3, 4).T
+    with store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer:
+        writer.arrays("arrays", {"x": array, "scalar": np.array(7.0), "every_second": array[::2]})
+    mapped = store.open_arrays(ASSET, PARTITION)
+    np.testing.assert_array_equal(mapped["x"], array)
+    np.testing.assert_array_equal(mapped["every_second"], array[::2])
+    assert mapped["x"].dtype == array.dtype.newbyteorder("=")
+    assert mapped["scalar"].shape == ()
+
+
+def test_a_masked_array_is_refused_since_its_mask_would_be_lost(store: ArtifactStore) -> None:
+    with (
+        pytest.raises(StorageError, match="masked"),
+        store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer,
+    ):
+        writer.arrays("arrays", {"x": np.ma.masked_array([1.0, 2.0], [False, True])})
+
+
+def test_arrays_are_written_without_a_second_copy_in_memory(store: ArtifactStore) -> None:
+    big = np.ones((2_000_000, 4), np.float32)
+    tracemalloc.start()
+    pa.default_memory_pool().release_unused()
+    before = pa.total_allocated_bytes()
+    try:
+        with store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer:
+            writer.arrays("arrays", {"x": big})
+            held = pa.total_allocated_bytes() - before
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak + held < big.nbytes / 4
+
+
+def test_pieces_and_history_of_a_frame_do_not_change_its_bytes(store: ArtifactStore) -> None:
+    whole = frame()
+    pieces = pl.concat([whole[:7], whole[7:300], whole[300:]], rechunk=False)
+    assert pieces.n_chunks() == 3
+    hashes = set()
+    for table in (whole, pieces, pl.DataFrame(whole.to_dict(as_series=False), schema=whole.schema), whole.sort("ts")):
+        with store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer:
+            writer.table("data", table)
+        hashes.add(store.require(ASSET, PARTITION).content_hash)
+    assert len(hashes) == 1
+
+
+def test_keys_with_an_equals_sign_add_no_columns(store: ArtifactStore) -> None:
+    for key in ("day=1", "day=2"):
+        write_version(store, partition=key)
+    assert store.read_table(ASSET, "day=1").columns == frame().columns
+    assert store.scan_tables(ASSET, ["day=1", "day=2"]).collect_schema().names() == frame().columns
+
+
+def test_scan_names_the_partition_whose_columns_differ(store: ArtifactStore) -> None:
+    write_version(store, partition="2024-01-01")
+    with store.write(ASSET, "2024-01-02", schema_version=1, provenance=PROVENANCE) as writer:
+        writer.table("data", frame().with_columns(pl.col("mid").cast(pl.Float32), extra=1))
+    with pytest.raises(StorageError, match=r"book_snapshots/2024-01-02.*2024-01-01 \(extra, mid\).*materialise"):
+        store.scan_tables(ASSET, ["2024-01-01", "2024-01-02"])
+
+
+def test_scan_takes_a_partition_named_twice_once(store: ArtifactStore) -> None:
+    write_version(store)
+    assert store.scan_tables(ASSET, [PARTITION, PARTITION]).collect().height == 500
+
+
+def test_a_failed_version_leaves_no_files_behind(store: ArtifactStore) -> None:
+    write_version(store, 0)
+    before = {path.name for path in folder_of(store).iterdir()}
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half(store)
+    assert {path.name for path in folder_of(store).iterdir()} == before
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, {"a": np.float32(1)}, {1: "a", "b": 2}])
+def test_a_note_that_is_no_json_is_a_typed_error(store: ArtifactStore, value: object) -> None:
+    with (
+        pytest.raises(StorageError, match="'share' is not JSON"),
+        store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer,
+    ):
+        writer.note("share", value)
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("../data", ".bin"), ("a/b", ".bin"), ("", ".bin"), ("data", "/../x")])
+def test_names_of_files_cannot_leave_the_partition(store: ArtifactStore, name: str, suffix: str) -> None:
+    with (
+        pytest.raises(StorageError, match="cannot name a file"),
+        store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer,
+    ):
+        writer.bytes(name, b"x", suffix)
+
+
+def test_a_manifest_that_names_files_elsewhere_is_not_believed(store: ArtifactStore) -> None:
+    write_version(store)
+    manifest = store.require(ASSET, PARTITION)
+    files = {"data": dataclasses.replace(manifest.files["data"], file="../../secret")}
+    (folder_of(store) / "manifest.json").write_text(dataclasses.replace(manifest, files=files).to_json())
+    with pytest.raises(CorruptArtifactError, match="outside of its folder"):
+        store.read_table(ASSET, PARTITION)
+
+
+def test_a_manifest_of_another_partition_is_not_believed(store: ArtifactStore) -> None:
+    write_version(store, partition="2024-01-02|BTCUSDT")
+    write_version(store)
+    for path in folder_of(store).iterdir():
+        path.write_bytes(path.read_bytes())
+    other = store.layout.partition_folder(ASSET, "2024-01-02|BTCUSDT") / "manifest.json"
+    (folder_of(store) / "manifest.json").write_bytes(other.read_bytes())
+    with pytest.raises(CorruptArtifactError, match=r"belongs to book_snapshots/2024-01-02\|BTCUSDT"):
+        store.require(ASSET, PARTITION)
+
+
+def test_sound_bytes_of_the_wrong_form_are_a_typed_error(store: ArtifactStore) -> None:
+    write_version(store)
+    with pytest.raises(CorruptArtifactError, match=r"facts-.*cannot be read"):
+        store.read_table(ASSET, PARTITION, "facts")
+    with pytest.raises(CorruptArtifactError, match=r"data-.*cannot be read"):
+        store.open_arrays(ASSET, PARTITION, "data")
+    with pytest.raises(CorruptArtifactError, match=r"data-.*cannot be read"):
+        store.read_json(ASSET, PARTITION, "data")
+    with pytest.raises(CorruptArtifactError, match=r"nobody is not among its files.*facts"):
+        store.read_table(ASSET, PARTITION, "nobody")
+
+
+def test_an_adopted_file_is_copied_and_its_origin_stays(store: ArtifactStore, tmp_path: Path) -> None:
+    origin = tmp_path / "weights.safetensors"
+    origin.write_bytes(bytes(range(256)) * 40_000)
+    with store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer:
+        writer.adopt("weights", origin)
+    assert store.read_bytes(ASSET, PARTITION, "weights") == origin.read_bytes()
+    with (
+        pytest.raises(StorageError, match="no such file to commit"),
+        store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE) as writer,
+    ):
+        writer.adopt("weights", tmp_path / "nothing")
+
+
+def test_a_file_is_hashed_once_when_settled_and_again_when_it_changes(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    monkeypatch.setattr(verification, "hash_file", lambda path: hashed.append(path) or hash_file(path))
+    write_version(store)
+    store.read_table(ASSET, PARTITION)
+    store.read_table(ASSET, PARTITION)
+    assert len(hashed) == 2  # too young: it could still change within one tick of the clock
+    monkeypatch.setattr(verification.time, "time_ns", lambda: 2**62)
+    store.read_table(ASSET, PARTITION)
+    ArtifactStore(store.layout).read_table(ASSET, PARTITION)
+    assert len(hashed) == 3
+    path = store.file_path(ASSET, PARTITION, "data")
+    state = path.stat()
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(bytes(data))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(CorruptArtifactError, match="another hash"):
+        store.read_table(ASSET, PARTITION)
