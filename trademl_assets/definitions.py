@@ -48,18 +48,14 @@ def build_definitions(configuration: Configuration, overrides: Mapping[str, Any]
 
 def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Definitions:
     deployment = Deployment.of(configuration)
-    stages = (
-        build_source_assets,
-        build_order_book_assets,
-        build_grid_assets,
-        build_long_term_assets,
-        build_dataset_assets,
-        build_tuning_assets,
-        build_training_assets,
-        build_evaluation_assets,
-    )
+    stages = [build_source_assets, build_order_book_assets, build_grid_assets, build_long_term_assets]
+    if configuration.datasets:
+        stages.append(build_dataset_assets)
+    if configuration.datasets and configuration.models:
+        stages += [build_tuning_assets, build_training_assets, build_evaluation_assets]
     assets = [asset for build in stages for asset in build(deployment)]
-    jobs = build_jobs(frozenset(asset.key.to_user_string() for asset in assets))
+    names = frozenset(asset.key.to_user_string() for asset in assets)
+    jobs = build_jobs(names)
     store = ArtifactStore.at(Path(configuration.platform.storage_root))
     resources: dict[str, Any] = {
         "store": store,
@@ -70,7 +66,7 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
     }
     return dg.Definitions(
         assets=assets,
-        asset_checks=build_checks(deployment),
+        asset_checks=build_checks(deployment, names),
         jobs=jobs,
         schedules=build_schedules(jobs),
         sensors=build_sensors(jobs),

@@ -49,8 +49,8 @@ Contract = Callable[[pl.DataFrame], pa.DataFrameSchema]
 """From a table to what it must satisfy; most contracts are the same for every table."""
 
 
-def build_checks(deployment: Deployment) -> list[dg.AssetChecksDefinition]:
-    """Make all checks of a deployment."""
+def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.AssetChecksDefinition]:
+    """Make the checks over the assets that there are."""
     slots = deployment.configuration.order_book.compression.slots
     tables: Sequence[tuple[Entry, str, Contract]] = (
         (RAW_DEPTH, "data", lambda _: tall_contract()),
@@ -71,8 +71,12 @@ def build_checks(deployment: Deployment) -> list[dg.AssetChecksDefinition]:
         (MODEL_EVALUATION, "skill", verdict_look),
     )
     return [
-        *(partition_check(deployment, *look) for look in looks),
-        *(partition_check(deployment, *look, severity=dg.AssetCheckSeverity.WARN) for look in warnings),
+        *(partition_check(deployment, *look) for look in looks if look[0].name in assets),
+        *(
+            partition_check(deployment, *look, severity=dg.AssetCheckSeverity.WARN)
+            for look in warnings
+            if look[0].name in assets
+        ),
     ]
 
 

@@ -64,7 +64,7 @@ class Lineage:
             "dataset": self._of_dataset,
             "hyperparameter_study": self._of_study,
             "trained_model": self._of_training,
-            "calibrated_model": lambda _: configuration.evaluation.fingerprint(),
+            "calibrated_model": lambda _: configuration.evaluation.calibration.fingerprint(),
             "model_evaluation": self._of_evaluation,
             "leaderboard": lambda _: configuration.evaluation.fingerprint(),
         }

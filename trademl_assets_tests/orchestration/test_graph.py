@@ -11,7 +11,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from trademl_assets_tests.orchestration.conftest import World
+from trademl_assets.definitions import build_definitions
+from trademl_assets_tests.orchestration.conftest import World, tiny_configuration
 
 GRAPH = Path(__file__).with_name("asset_graph.txt")
 
@@ -86,3 +87,11 @@ def test_definitions_load_without_heavy_imports():
     script = "import trademl_assets.definitions, sys; print({'torch', 'lightning', 'mlflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_deployment_without_experiments_ends_with_the_slow_channel(tmp_path: Path):
+    configuration = tiny_configuration(tmp_path).model_copy(update={"datasets": {}, "models": {}})
+    definitions = build_definitions(configuration)
+    dg.Definitions.validate_loadable(definitions)
+    keys = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
+    assert keys == {"raw_depth", "book_snapshots", "aligned_grid", "daily_aggregates", "market_regime"}
