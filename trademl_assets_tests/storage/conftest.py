@@ -42,3 +42,7 @@ def write_version(store: ArtifactStore, version: int = 0, run_id: str = "", part
         writer.text("page", f"<p>{run_id}</p>", hashed=False)
         writer.rows(500)
         writer.note("dropped", version)
+
+
+def folder_of(store: ArtifactStore) -> Path:
+    return store.layout.partition_folder(ASSET, PARTITION)
