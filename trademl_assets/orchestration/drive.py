@@ -152,7 +152,7 @@ def _is_check(event: dg.DagsterEvent) -> bool:
 def _cause(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure and not _is_check(event):
-            error = event.step_failure_data.error  # below Dagster's own wrappers lies ours, which says where and what to do
+            error = event.step_failure_data.error  # within Dagster's wrappers lies ours, which says where
             while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
                 error = error.cause
             if error is not None:

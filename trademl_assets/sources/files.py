@@ -96,7 +96,7 @@ class SnapshotFilesSource:
             if absent := [name for name in schema if frame[name].null_count()]:
                 raise SourceError(f"{origin}: nulls in {', '.join(absent)} -> absent levels are NaN, rows are whole")
             frames.append(frame)
-        return _in_time_order(pl.concat(frames), instrument, day)
+        return _in_time_order(pl.concat(frames), self._settings, instrument, day)
 
 
 @SOURCES.register("depth_files")
@@ -150,7 +150,7 @@ class DepthFilesSource:
                 raise SourceError(
                     f"{origin}: a book has prices without sizes or sizes without prices -> fetch it again"
                 )
-        books = _in_time_order(pl.concat(frames), instrument, day)
+        books = _in_time_order(pl.concat(frames), self._settings, instrument, day)
         return lay_out(books["ts"], books["last_update_id"].to_numpy(), _side(books, "bid"), _side(books, "ask"))
 
 
@@ -206,10 +206,13 @@ def _within(first: datetime, end: datetime) -> pl.Expr:
     return pl.col("ts").is_between(first, end, closed="left")
 
 
-def _in_time_order(rows: pl.DataFrame, instrument: InstrumentParameters, day: date) -> pl.DataFrame:
-    title = f"{instrument.name} on {day}"
+def _in_time_order(
+    rows: pl.DataFrame, parameters: ParquetFiles, instrument: InstrumentParameters, day: date
+) -> pl.DataFrame:
+    file = parameters.files[instrument.name].replace(DAY_PLACEHOLDER, day.isoformat())
+    title = f"{instrument.name} on {day}, file {file}"
     if rows.filter(pl.col("ts") >= day_bounds(day)[0]).is_empty():
-        raise SourceError(f"{title}: the files hold no row of the day -> check their paths, or leave the day out")
+        raise SourceError(f"{title}: no row of the day -> check the path, or leave the day out")
     if not (rows["ts"].diff(null_behavior="drop") > timedelta(0)).all():
         raise SourceError(f"{title}: instants repeat or step back -> sort the files and drop repetitions")
     return rows
