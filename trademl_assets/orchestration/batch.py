@@ -127,7 +127,7 @@ def commit_partitions(
     keys = _keys(context, entry)
     tags = deployment.names.tags(entry, keys)
     parents = latest_events(context)
-    with tracking.stage_run(entry, deployment.names.run_name(entry, keys), tags, context.run_id) as run:
+    with tracking.stage_run(entry, deployment.names.run_name(entry, keys), tags, context.run.run_id) as run:
         done: list[Manifest] = []
         series: list[Mapping[str, float]] = []
         try:
@@ -164,7 +164,7 @@ def _commit(
     draws: bool,
 ) -> tuple[Manifest, Facts]:
     store: ArtifactStore = getattr(context.resources, STORE)
-    provenance = deployment.lineage.provenance(store, entry.name, key, context.run_id)
+    provenance = deployment.lineage.provenance(store, entry.name, key, context.run.run_id)
     with store.write(entry.name, key, schema_version=entry.schema_version, provenance=provenance) as writer:
         work = Work(key, store, writer, run, context, draws)
         facts = make(work)
