@@ -154,7 +154,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder with its parents, so that they too outlive a loss of power."""
     missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
     folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
+    for path in reversed(missing):
         flush(path.parent)
 
 

@@ -46,3 +46,19 @@ def write_version(store: ArtifactStore, version: int = 0, run_id: str = "", part
 
 def folder_of(store: ArtifactStore) -> Path:
     return store.layout.partition_folder(ASSET, PARTITION)
+
+
+def assert_whole(store: ArtifactStore, version: int) -> None:
+    assert store.read_table(ASSET, PARTITION).equals(frame(version))
+    assert store.read_json(ASSET, PARTITION, "facts") == {"version": version}
+    mapped = store.open_arrays(ASSET, PARTITION)
+    for name, expected in arrays(version).items():
+        np.testing.assert_array_equal(mapped[name], expected)
+
+
+def files_in(store: ArtifactStore) -> set[str]:
+    return {path.name for path in store.layout.partition_folder(ASSET, PARTITION).iterdir()}
+
+
+def files_named(store: ArtifactStore) -> set[str]:
+    return {entry.file for entry in store.require(ASSET, PARTITION).files.values()} | {"manifest.json", ".lock"}
