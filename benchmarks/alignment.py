@@ -32,7 +32,7 @@ def benchmark(_folder: Path) -> Benchmark:
             "polars_join_asof": lambda: join_asof_wide(snapshots, instruments, planted.day, grid),
             "memcpy": lambda: copy_all(targets, values),
         },
-        promises={"polars_join_asof": 1.2, "memcpy": 45.0},
+        promises={"polars_join_asof": 1.5, "memcpy": 50.0},
         agree=agree,
         rounds=15,
     )
