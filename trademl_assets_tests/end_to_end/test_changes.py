@@ -1,0 +1,52 @@
+"""A changed parameter makes exactly what depends on it again; everything else keeps its files as they are."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from trademl_assets_tests.end_to_end.deployed import KEY, Site
+
+pytestmark = pytest.mark.end_to_end
+
+SNAPSHOTS = frozenset(
+    f"book_snapshots/2024-01-0{day}|{name}" for day in range(1, 7) for name in ("LEADUSDT", "FOLAUSDT", "FOLBUSDT")
+)
+
+
+def made(site: Site, before: Mapping[str, tuple[str, int]]) -> set[str]:
+    return {place for place, written in site.written().items() if written != before.get(place)}
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "remade", "other_content"),
+    [
+        pytest.param(
+            "evaluation",
+            {"significance_level": 0.04},
+            {f"model_evaluation/{KEY}", "leaderboard/demo"},
+            {f"model_evaluation/{KEY}", "leaderboard/demo"},
+            id="judgement",
+        ),
+        pytest.param("order_book", {"quality": {"max_crossed_share": 0.02}}, SNAPSHOTS, frozenset(), id="quality"),
+        pytest.param(
+            "training",
+            {"max_epochs": 1},
+            {f"{asset}/{KEY}" for asset in ("hyperparameter_study", "trained_model", "calibrated_model")}
+            | {f"model_evaluation/{KEY}", "leaderboard/demo"},
+            {f"{asset}/{KEY}" for asset in ("hyperparameter_study", "trained_model", "calibrated_model")}
+            | {f"model_evaluation/{KEY}", "leaderboard/demo"},
+            id="training",
+        ),
+    ],
+)
+def test_a_changed_parameter_makes_exactly_what_depends_on_it_again(
+    copied: Callable[[], Site], section: str, change: Mapping[str, Any], remade: set[str], other_content: set[str]
+):
+    site = copied()
+    written, hashes = site.written(), site.hashes()
+    site.change(section, change)
+    told = site.run("trademl", "run", "demo").stdout
+    assert made(site, written) == remade, told
+    assert {place for place, value in site.hashes().items() if value != hashes[place]} == other_content
+    assert f"{len(remade)} partition(s) made, {len(hashes) - len(remade)} up to date" in told

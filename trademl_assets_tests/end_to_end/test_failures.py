@@ -1,0 +1,114 @@
+"""Bad input and damage: a typed error that says where, a run that counts as failed everywhere, nothing written."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from trademl_assets_tests.end_to_end.deployed import Site
+
+pytestmark = pytest.mark.end_to_end
+
+NAMES = ("LEADUSDT", "FOLAUSDT", "FOLBUSDT")
+
+
+@pytest.fixture(scope="module")
+def fed_by_files(finished: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A deployment whose history arrives as Parquet files, the planted books; nothing is made of them yet."""
+    site = finished.copy(tmp_path_factory.mktemp("files") / "site")
+    folder = site.root / "incoming"
+    folder.mkdir()
+    for key in finished.store.partitions("book_snapshots"):
+        day, name = key.split("|")
+        frame = finished.store.read_table("book_snapshots", key)
+        frame.filter(pl.col("ts").dt.date() == pl.lit(day).str.to_date()).write_parquet(file_of(site, day, name))
+    files = {name: str(folder / f"{name}-{{day}}.parquet") for name in NAMES}
+    parameters = {"files": files, "max_rows": 100_000, "max_file_bytes": 100_000_000, "slots": 6}
+    site.change(
+        "market",
+        {"snapshot_source": "incoming", "sources": {"incoming": {"kind": "snapshot_files", "parameters": parameters}}},
+    )
+    shutil.rmtree(site.store.layout.asset_folder("book_snapshots"))
+    return site
+
+
+def file_of(site: Site, day: str, name: str) -> Path:
+    return site.root / "incoming" / f"{name}-{day}.parquet"
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def change_types(file: Path) -> None:
+    pl.read_parquet(file).with_columns(pl.col("mid").cast(pl.String)).write_parquet(file)
+
+
+def empty(file: Path) -> None:
+    pl.read_parquet(file).clear().write_parquet(file)
+
+
+def assert_failed_everywhere(site: Site) -> tuple[str, str]:
+    """Return class and message of the cause of the latest run, which has failed in Dagster and in MLflow."""
+    run = site.dagster_runs()[0]
+    assert run.status.value == "FAILURE"
+    assert site.tracked_statuses(run.run_id) == {"FAILED"}
+    return site.root_error(run.run_id)
+
+
+@pytest.mark.parametrize(
+    ("day", "name", "spoil", "told"),
+    [
+        ("2024-01-01", "FOLBUSDT", truncate, "cannot be read"),
+        ("2024-01-02", "LEADUSDT", change_types, "column mid is String, expected Float64"),
+        ("2024-01-03", "FOLAUSDT", empty, "no row of the day"),
+    ],
+)
+def test_a_bad_file_is_refused_by_instrument_day_and_name(
+    fed_by_files: Site, day: str, name: str, spoil: Callable[[Path], None], told: str
+):
+    site, file = fed_by_files, file_of(fed_by_files, day, name)
+    whole = file.read_bytes()
+    spoil(file)
+    done = site.run("trademl", "run", "--until", "book_snapshots", check=False)
+    file.write_bytes(whole)
+    assert done.returncode == 1
+    assert f"{day}|{name}" not in site.store.partitions("book_snapshots")
+    kind, message = assert_failed_everywhere(site)
+    assert kind == "SourceError"
+    for fact in (name, day, file.name, told):
+        assert fact in message
+        assert fact in done.stdout
+    assert "Traceback" not in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "told"),
+    [
+        ("data", lambda path: path.write_bytes(path.read_bytes()[:-100]), "bytes and another hash"),
+        ("manifest", lambda path: path.write_text(path.read_text()[:-40]), "manifest.json"),
+    ],
+)
+def test_damaged_upstream_fails_the_run_and_the_next_drive_mends_it(
+    copied: Callable[[], Site], file: str, damage: Callable[[Path], object], told: str
+):
+    site = copied()
+    place, hashes = "book_snapshots/2024-01-04|FOLAUSDT", site.hashes()
+    written = site.written()["aligned_grid/2024-01-04"]
+    folder = site.store.layout.partition_folder(*place.split("/"))
+    damage(folder / "manifest.json" if file == "manifest" else site.store.file_path(*place.split("/"), "data"))
+    command = ("asset", "materialize", "-m", "trademl_assets.definitions", "--select", "aligned_grid")
+    done = site.run("dagster", *command, "--partition", "2024-01-04", check=False)
+    assert done.returncode == 1
+    kind, message = assert_failed_everywhere(site)
+    assert kind == "CorruptArtifactError"
+    assert place in message
+    assert told in message
+    assert "materialise book_snapshots 2024-01-04|FOLAUSDT again" in message
+    folder = site.store.layout.partition_folder("aligned_grid", "2024-01-04")
+    assert (folder / "manifest.json").stat().st_mtime_ns == written[1]
+    if file == "manifest":
+        assert "(damaged)" in site.run("trademl", "run", "demo").stdout
+        assert site.hashes() == hashes
