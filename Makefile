@@ -2,42 +2,30 @@
 SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(CURDIR)/$(VENV)/bin
 DATA ?= ../shared/data
+DEPLOYMENT ?= demo
 
-export DAGSTER_HOME := $(CURDIR)
-export TRADEML_VAR ?= $(CURDIR)/var
-export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# environment.sh exports DAGSTER_HOME and the rest, so the history of every target lasts.
+enter = . ./environment.sh $(1) && cd "$$DAGSTER_HOME"
 
-.PHONY: demo test ui mlflow lint bench real-sample clean install install-dev system-packages
-
-install: $(VENV)/.installed
-install-dev: $(VENV)/.installed-dev
-
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/pip install -q -c constraints.txt -e "."
-	touch $@
-
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
-	touch $@ $(VENV)/.installed
+.PHONY: demo real-sample ui mlflow test lint bench install install-dev system-packages clean
 
 demo: install ## the planted market, from raw rows to a report
-	TRADEML_CONFIG=configs/demo $(BIN)/trademl run demo
+	$(call enter,demo) && trademl run demo
 
 real-sample: install ## a real hour of ETHBTC down to the report, six real instruments down to the grid: make real-sample DATA=<folder>
-	TRADEML_DATA="$(abspath $(DATA))" TRADEML_CONFIG=configs/real_sample $(BIN)/trademl run ethbtc_hour
-	TRADEML_DATA="$(abspath $(DATA))" TRADEML_CONFIG=configs/real_multivenue $(BIN)/trademl run --until aligned_grid
+	export TRADEML_DATA="$(abspath $(DATA))" && $(call enter,real_sample) && trademl run ethbtc_hour
+	export TRADEML_DATA="$(abspath $(DATA))" && $(call enter,real_multivenue) && trademl run --until aligned_grid
 
-ui: install ## the web interface, on loopback only
-	TRADEML_CONFIG=$${TRADEML_CONFIG:-configs/demo} $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000} -w workspace.yaml
+ui: install ## the web interface, on loopback only: make ui DEPLOYMENT=real_sample PORT=3001
+	export TRADEML_DATA="$(abspath $(DATA))" && $(call enter,$(DEPLOYMENT)) && dagster dev --host 127.0.0.1 --port $${PORT:-3000} -w workspace.yaml
 
-mlflow: install ## the tracking interface of the demo, on loopback only
-	$(BIN)/mlflow ui --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri sqlite:///$(TRADEML_VAR)/demo/mlflow.db
+mlflow: install ## the tracking interface, on loopback only
+	$(call enter,$(DEPLOYMENT)) && mlflow ui --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri "sqlite:///$$TRADEML_VAR/$(DEPLOYMENT)/mlflow.db"
+
+test: install-dev lint
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: install-dev
 	$(BIN)/ruff check .
@@ -45,14 +33,25 @@ lint: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: install-dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope
-
 bench: install-dev ## ratios against peers, one line a benchmark
 	$(BIN)/python -m benchmarks
 
-clean:
-	rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install -q -c constraints.txt -e "."
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	touch $@ $(VENV)/.installed
 
 system-packages: ## what the tests need from Debian: a browser that looks at the UI
 	apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu-core
+
+clean:
+	rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
