@@ -226,7 +226,7 @@ class Watched:
         while not condition():
             assert self.process.poll() is None, f"ended before the awaited moment:\n{self.output}"
             assert time.monotonic() < deadline, f"the awaited moment did not come:\n{self.output}"
-            time.sleep(0.002)
+            time.sleep(0.003)
 
     def kill(self) -> int:
         """Kill the whole group and return the exit status."""

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.end_to_end
 
 NAMES = ("LEADUSDT", "FOLAUSDT", "FOLBUSDT")
 BACKFILLED = tuple(f"{day}|{name}" for day in ("2024-01-02", "2024-01-03") for name in NAMES)
-_START_SECONDS = 120
 _BACKFILL_SECONDS = 180
 
 LAUNCH = """
@@ -51,8 +50,12 @@ class Served:
     workspace: Path
     processes: ExitStack
 
-    def start(self, program: str, *arguments: str) -> None:
-        self.processes.callback(Watched.start(self.site, program, *arguments).kill)
+    def start(self, program: str, *arguments: str, port: int | None = None) -> None:
+        """Start a process that ends with the deployment; return when it listens on a port, if one is given."""
+        watched = Watched.start(self.site, program, *arguments)
+        self.processes.callback(watched.kill)
+        if port is not None:
+            watched.wait_until(lambda: listens(port))
 
     def ask(self, query: str, variables: Mapping[str, Any]) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
@@ -71,15 +74,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_for(address: str) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(address):  # noqa: S310 -- the address is ours
-                return
-        except OSError:
-            assert time.monotonic() < deadline, f"nothing answers at {address}"
-            time.sleep(0.2)
+def listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +90,8 @@ def served(finished: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with ExitStack() as processes:
         served = Served(site, f"http://127.0.0.1:{web}", workspace, processes)
         module = ("-m", "trademl_assets.definitions", "--location-name", "trademl_assets")
-        served.start("dagster", "api", "grpc", *module, "--host", "127.0.0.1", "--port", str(code))
-        served.start("dagster-webserver", "-h", "127.0.0.1", "-p", str(web), "-w", str(workspace))
-        wait_for(f"{served.address}/server_info")
+        served.start("dagster", "api", "grpc", *module, "--host", "127.0.0.1", "--port", str(code), port=code)
+        served.start("dagster-webserver", "-h", "127.0.0.1", "-p", str(web), "-w", str(workspace), port=web)
         yield served
 
 
