@@ -1,149 +1,40 @@
-"""Logging for people: coloured console lines that end in their facts, and progress at a bounded rate.
-
-Lines of progress go to whatever callable is given, so that a run's own log can take them.
-"""
+"""Log lines on the console: coloured, one line a message. Nothing is configured by importing this."""
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.logging import RichHandler
 
-T = TypeVar("T")
+from trademl_assets.foundation.errors import ConfigError
 
-SECONDS_BETWEEN_LINES = 5.0
-_FACTS = "trademl_facts"
-_MINUTE, _HOUR = 60, 3600
-
-
-def facts(**values: Any) -> dict[str, dict[str, Any]]:
-    """Return `values` in the form that `extra` of a logging call takes.
-
-    Example:
-        `LOGGER.info("committed", extra=facts(asset="aligned_grid", rows=8640))` reads
-        `committed asset=aligned_grid rows=8640` on the console.
-    """
-    return {_FACTS: values}
+PACKAGE = "trademl_assets"
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_HANDLER = "trademl_console"
 
 
-class FactsFormatter(logging.Formatter):
-    """The message, followed by its facts as `name=value` in the order in which they were given."""
+def configure_logging(level: str, *filters: Callable[[logging.LogRecord], bool]) -> None:
+    """Show the platform's log lines on the error stream, those of other libraries from WARNING on.
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return message and facts as one text; texts with blanks are quoted."""
-        stated: dict[str, Any] = getattr(record, _FACTS, {})
-        return " ".join([super().format(record), *(f"{name}={_shown(value)}" for name, value in stated.items())])
-
-
-def console_handler(console: Console | None = None) -> logging.Handler:
-    """Make a handler that writes coloured lines, or plain ones where the output is no terminal.
+    Calling it again replaces what it configured before; handlers of others stay.
 
     Args:
-        console: Where to; standard output if left out.
+        level: Least level of the platform's own lines, one of LEVELS.
+        filters: Each tells whether a record is shown.
+
+    Raises:
+        ConfigError: No such level.
     """
-    handler = RichHandler(console=console or Console(), show_path=False, rich_tracebacks=True, log_time_format="[%X]")
-    handler.setFormatter(FactsFormatter("%(message)s"))
-    return handler
-
-
-def readable_seconds(seconds: float) -> str:
-    """Return a span as `8.2 s`, `45 s`, `2 min 5 s` or `1 h 3 min`."""
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{seconds:.1f} s" if whole < 10 else f"{whole} s"  # noqa: PLR2004 -- below ten a decimal is worth reading
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
-
-
-class ProgressReporter:
-    """Says how far a piece of work is, how fast it goes and how long it will still take.
-
-    Lines come at most every `every_seconds`, and one when the work is complete. As a context manager it also says where
-    work broke off.
-
-    Args:
-        total: Number of units of work, not negative.
-        label: What is worked on.
-        log: Takes a line.
-        every_seconds: Least time between two lines.
-        clock: Seconds, never going back.
-    """
-
-    def __init__(
-        self,
-        total: int,
-        label: str,
-        log: Callable[[str], None],
-        *,
-        every_seconds: float = SECONDS_BETWEEN_LINES,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.total = total
-        self.done = 0
-        self._label = label
-        self._log = log
-        self._every = every_seconds
-        self._clock = clock
-        self._started = self._last_line = clock()
-
-    def advance(self, units: int = 1) -> None:
-        """Count `units` as done; write a line if it is time, or if all is done."""
-        was_complete = self.done >= self.total
-        self.done += units
-        now = self._clock()
-        if self.done >= self.total and not was_complete:
-            self._log(f"{self._state()} in {readable_seconds(now - self._started)}{self._rate(now)}")
-        elif now - self._last_line >= self._every:
-            self._log(f"{self._state()}{self._rate(now)}{self._remaining(now)}")
-        else:
-            return
-        self._last_line = now
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            now = self._clock()
-            self._log(f"{self._state()}, broken off after {readable_seconds(now - self._started)}: {kind.__name__}")
-
-    def _state(self) -> str:
-        return f"{self._label}: {self.done} of {self.total}"
-
-    def _rate(self, now: float) -> str:
-        elapsed = now - self._started
-        if elapsed <= 0 or not self.done:
-            return ""
-        rate = self.done / elapsed
-        return f", {rate:,.1f}/s" if rate >= 1 else f", {readable_seconds(1 / rate)} each"
-
-    def _remaining(self, now: float) -> str:
-        if not self.done or self.done >= self.total:
-            return ""
-        return f", about {readable_seconds((now - self._started) / self.done * (self.total - self.done))} left"
-
-
-def with_progress(
-    items: Sequence[T],
-    label: str,
-    log: Callable[[str], None],
-    *,
-    every_seconds: float = SECONDS_BETWEEN_LINES,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[T]:
-    """Yield `items`; each counts as done when the next one is asked for. Arguments as those of `ProgressReporter`."""
-    reporter = ProgressReporter(len(items), label, log, every_seconds=every_seconds, clock=clock)
-    for item in items:
-        yield item
-        reporter.advance()
-
-
-def _shown(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return repr(text) if not text or any(character.isspace() for character in text) else text
+    if level not in LEVELS:
+        raise ConfigError(f"unknown log level {level!r} -> choose one of {', '.join(LEVELS)}")
+    handler = RichHandler(console=Console(stderr=True), show_path=False, rich_tracebacks=True, log_time_format="[%X]")
+    handler.set_name(_HANDLER)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for each in filters:
+        handler.addFilter(each)
+    root = logging.getLogger()
+    for earlier in [other for other in root.handlers if other.get_name() == _HANDLER]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger(PACKAGE).setLevel(level)
