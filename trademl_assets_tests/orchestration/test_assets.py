@@ -78,3 +78,9 @@ def test_a_table_argument_names_every_missing_partition(world: World):
 def test_a_range_whose_ends_are_reversed_says_so(world: World):
     with pytest.raises(ConfigError, match="in the order of the configuration"):
         world.run("book_snapshots_job", "2024-01-01|FOLBUSDT", "2024-01-01|LEADUSDT")
+
+
+def test_a_table_argument_holds_every_day_of_the_window(made_world: World):
+    keys = made_world.store.partitions("market_regime")
+    regimes = {key: made_world.store.read_table("market_regime", key)["regime"][0] for key in keys}
+    assert "unknown" not in set(regimes.values())

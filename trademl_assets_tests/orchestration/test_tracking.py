@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from trademl_assets.orchestration.catalog import ALIGNED_GRID, BOOK_SNAPSHOTS, DATASET, ENTRIES, TRAINED_MODEL
 from trademl_assets.orchestration.recovery import PROCESS_TAG, close_dead_runs
 from trademl_assets.orchestration.resources.run_names import RunNames
-from trademl_assets_tests.orchestration.conftest import World
+from trademl_assets_tests.orchestration.conftest import World, tiny_configuration
 
 
 def client(world: World) -> MlflowClient:
@@ -137,3 +137,21 @@ def test_runs_of_a_process_that_is_gone_are_closed_in_dagster_and_mlflow(world: 
         assert instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.FAILURE
         assert instance.get_run_by_id(alive.run_id).status is dg.DagsterRunStatus.STARTED
         assert [run.info.status for run in runs(world, DATASET.stage)] == ["FAILED"]
+
+
+def test_processes_that_open_a_fresh_store_at_once_do_not_break_it(tmp_path: Path):
+    script = (
+        "import sys; from pathlib import Path;"
+        "from trademl_assets.configuration.reading import load_configuration;"
+        "from trademl_assets.orchestration.catalog import DATASET;"
+        "from trademl_assets.orchestration.resources.tracking import StageTracking;"
+        "root = Path(sys.argv[1]); environment = {'TRADEML_VAR': str(root / 'var')};"
+        "tracking = StageTracking(load_configuration(root / 'config', environment).tracking);"
+        "run = tracking.stage_run(DATASET, 'x', {}, sys.argv[2]); run.__enter__(); run.__exit__(None, None, None)"
+    )
+    tiny_configuration(tmp_path)
+    started = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", script, str(tmp_path), f"run-{number}"])
+        for number in range(2)
+    ]
+    assert [process.wait() for process in started] == [0, 0]

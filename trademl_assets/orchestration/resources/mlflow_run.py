@@ -5,7 +5,10 @@ Importing this module imports MLflow, which is slow; tracking.py does so when a 
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -13,11 +16,13 @@ from dagster import BetaWarning
 from mlflow.entities import RunStatus
 
 from trademl_assets.foundation.errors import TradeMLError
+from trademl_assets.storage.locking import locked
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", BetaWarning)  # the whole package is beta; this project's tests tell if it changes
     from dagster_mlflow.resources import MlFlow
 
+_EMBEDDED = "sqlite:///"
 _QUIET = ("mlflow.store.db.utils", "alembic.runtime.migration", "mlflow.tracking.fluent")
 
 
@@ -85,8 +90,9 @@ def open_run(
     while mlflow.active_run() is not None:
         mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
     mlflow.set_tracking_uri(uri)
-    if mlflow.get_experiment_by_name(experiment) is None:
-        mlflow.create_experiment(experiment, artifact_location=f"{artifact_location}/{experiment}")
+    with one_process_at_a_time(uri):
+        if mlflow.get_experiment_by_name(experiment) is None:
+            mlflow.create_experiment(experiment, artifact_location=f"{artifact_location}/{experiment}")
     config = {"mlflow_tracking_uri": uri, "experiment_name": experiment, "env": {}, "extra_tags": tags}
     opening = Opening(logging.getLogger("trademl_assets.tracking"), dagster_run_id, _DagsterRun(run_name), config)
     with warnings.catch_warnings():
@@ -96,6 +102,28 @@ def open_run(
     if run is None:
         raise TradeMLError(f"MLflow opened no run {run_name!r} at {uri} -> see its log")
     return run
+
+
+def open_client(uri: str) -> mlflow.MlflowClient:
+    """Open a client of the tracking store; the store's tables are there afterwards."""
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with one_process_at_a_time(uri):
+        return mlflow.MlflowClient(tracking_uri=uri)
+
+
+@contextmanager
+def one_process_at_a_time(uri: str) -> Iterator[None]:
+    """Let one process at a time make an embedded store's tables and experiments; MLflow itself fails when two do.
+
+    Args:
+        uri: Tracking URI; servers look after themselves.
+    """
+    if uri.startswith(_EMBEDDED):
+        with locked(Path(uri.removeprefix(_EMBEDDED)).parent):
+            yield
+    else:
+        yield
 
 
 def end_run(status: str) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -146,6 +145,7 @@ class StageTracking:
         self._parameters = parameters
         self._experiments: Mapping[str, str] = parameters.experiments.model_dump()
         self._found: dict[tuple[str, str], str] = {}
+        self._opened: MlflowClient | None = None
 
     @contextmanager
     def stage_run(
@@ -207,10 +207,11 @@ class StageTracking:
         self._client().set_terminated(run_id, status)
 
     def _client(self) -> "MlflowClient":
-        from mlflow import MlflowClient  # noqa: PLC0415 -- MLflow is slow to import, definitions must not be
+        from trademl_assets.orchestration.resources import mlflow_run  # noqa: PLC0415 -- MLflow is slow to import
 
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        return MlflowClient(tracking_uri=self._parameters.uri)
+        if self._opened is None:
+            self._opened = mlflow_run.open_client(self._parameters.uri)
+        return self._opened
 
     def _search(self, condition: str) -> list[Any]:
         client = self._client()
