@@ -23,7 +23,7 @@ def made(site: Site, before: Mapping[str, tuple[str, int]]) -> set[str]:
     [
         pytest.param(
             "evaluation",
-            {"significance_level": 0.04},
+            {"significance_level": 0.04, "interval_confidence": 0.9},
             {f"model_evaluation/{KEY}", "leaderboard/demo"},
             {f"model_evaluation/{KEY}", "leaderboard/demo"},
             id="judgement",
