@@ -61,6 +61,15 @@ def test_a_new_version_removes_the_files_of_the_old_one(store: ArtifactStore) ->
     assert present == named | {"manifest.json", ".lock"}
 
 
+def test_what_a_killed_writer_left_makes_room_before_the_next_one_writes(store: ArtifactStore) -> None:
+    write_version(store)
+    stray = folder_of(store) / ".1-a.tmp"
+    stray.write_bytes(b"half")
+    with store.write(ASSET, PARTITION, schema_version=1, provenance=PROVENANCE):
+        assert not stray.exists()
+        assert store.read_table(ASSET, PARTITION).equals(frame())
+
+
 def test_sweep_removes_what_killed_writers_left(store: ArtifactStore) -> None:
     write_version(store)
     (folder_of(store) / ".1-a.tmp").write_bytes(b"half")
