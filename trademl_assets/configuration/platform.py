@@ -41,9 +41,11 @@ class TrackingParameters(Parameters):
     Attributes:
         uri: Tracking URI, for example `sqlite:///${TRADEML_VAR}/demo/mlflow.db`.
         artifact_location: Folder or URL of MLflow's artifacts.
+        interface_url: Address of MLflow's own interface, to which pages in Dagster's interface link.
         experiments: Name of the experiment of each stage.
     """
 
     uri: EnvironmentText
     artifact_location: EnvironmentText
+    interface_url: Annotated[str, Field(pattern=r"^https?://[^\s]+[^/\s]$")]
     experiments: StageExperiments

@@ -30,7 +30,8 @@ class Facts:
     Attributes:
         numbers: Numbers worth watching; each becomes a time series in the UI and a metric of the tracked run.
         texts: Short texts, for example a verdict.
-        files: Files of the partition that are shown as links, by the name they are shown under.
+        links: Addresses of pages, by the name they are shown under.
+        files: Files of the partition whose paths are shown, by that name; no link leads from the UI to a file.
         plot: One PNG shown inline, empty for none.
         schema: Columns of the partition's table, empty where it is no table.
         lineage: Columns of upstream tables by column, where it is known.
@@ -38,6 +39,7 @@ class Facts:
 
     numbers: Mapping[str, float] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     plot: bytes = b""
     schema: Mapping[str, Any] = field(default_factory=dict)
@@ -63,8 +65,9 @@ def materialization(
         "path": dg.MetadataValue.path(folder),
         **{name: float(value) for name, value in facts.numbers.items()},
         **facts.texts,
+        **{name: dg.MetadataValue.url(link) for name, link in facts.links.items()},
         **{
-            shown: dg.MetadataValue.url((Path(folder) / manifest.files[name].file).as_uri())
+            shown: dg.MetadataValue.path(str(Path(folder) / manifest.files[name].file))
             for shown, name in facts.files.items()
         },
     }

@@ -75,7 +75,8 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
         work.run.set_tags({"verdict": judgement.verdict})
         plot = draw_skills(judgement.skills, judgement.confidence)
         texts = {"verdict": judgement.verdict, "sentence": judgement.sentence}
-        return Facts(numbers=_numbers(judgement), texts=texts, plot=plot, files={"report": "report"})
+        links, files = {"report": work.run.page_of("report.html")}, {"report_file": "report"}
+        return Facts(numbers=_numbers(judgement), texts=texts, links=links, files=files, plot=plot)
 
     deps = [
         dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model()),

@@ -69,6 +69,10 @@ class TrackedRun:
         """Log a file as artifact."""
         self.client.log_artifact(self.run_id, str(path), folder or None)
 
+    def page_of(self, file: str) -> str:
+        """Return the address of an artifact in MLflow's interface."""
+        return f"{self.tracking.interface_url}/#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/{file}"
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags."""
         for name, value in tags.items():
@@ -143,6 +147,7 @@ class StageTracking:
 
     def __init__(self, parameters: TrackingParameters) -> None:
         self._parameters = parameters
+        self.interface_url = parameters.interface_url
         self._experiments: Mapping[str, str] = parameters.experiments.model_dump()
         self._found: dict[tuple[str, str], str] = {}
         self._opened: MlflowClient | None = None
