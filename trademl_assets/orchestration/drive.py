@@ -20,6 +20,7 @@ from trademl_assets.orchestration.planning import stage_of, wanted
 from trademl_assets.orchestration.progress import readable_seconds
 from trademl_assets.orchestration.recovery import close_dead_runs, process_tag
 from trademl_assets.orchestration.resources.tracking import StageTracking
+from trademl_assets.orchestration.unfinished import UnfinishedRuns
 from trademl_assets.storage.commit import ArtifactStore
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -93,10 +94,11 @@ class Drive:
         started = time.monotonic()
         needed = wanted(self._deployment, experiment, until)
         self._recover()
+        unfinished = UnfinishedRuns(self._instance, self._definitions)
         made: dict[str, int] = {}
         fresh: dict[str, int] = {}
         for number, (asset, keys) in enumerate(needed.items(), start=1):
-            stale = stage_of(self._store, self._deployment.lineage, asset, keys).stale
+            stale = self._stale(asset, keys, unfinished)
             made[asset], fresh[asset] = len(stale), len(keys) - len(stale)
             head = f"[{number}/{len(needed)}] {asset}"
             if not stale:
@@ -108,6 +110,11 @@ class Drive:
                 self._launch(asset, first, last, experiment)
             self._report(f"{head}: {len(stale)} made in {readable_seconds(time.monotonic() - begun)}")
         return Outcome(made, fresh, time.monotonic() - started)
+
+    def _stale(self, asset: str, keys: tuple[str, ...], unfinished: UnfinishedRuns) -> dict[str, str]:
+        stale = stage_of(self._store, self._deployment.lineage, asset, keys).stale
+        unchecked = unfinished.unchecked(self._store, asset, (key for key in keys if key not in stale))
+        return {key: reason for key in keys if (reason := stale.get(key) or unchecked.get(key))}
 
     def _recover(self) -> None:
         dead = close_dead_runs(self._instance, self._tracking)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 from trademl_assets.foundation.errors import EvaluationError
@@ -20,12 +20,15 @@ class CalibrationParameters(Parameters):
     """When and how logits are calibrated.
 
     Below `min_effective_temperature` independent labels (span over horizon) nothing is fitted and the result is marked
-    "uncalibrated". The temperature is searched in [lowest_temperature, highest_temperature].
+    "uncalibrated". The temperature is searched in [lowest_temperature, highest_temperature], then drawn towards 1 as
+    far as so few independent labels leave it in doubt: before any label, log T is taken to be normal around 0 with
+    `log_temperature_prior_sd`.
     """
 
     min_effective_temperature: float = Field(gt=0)
     lowest_temperature: float = Field(gt=0, le=1)
     highest_temperature: float = Field(ge=1)
+    log_temperature_prior_sd: float = Field(gt=0)
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,35 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, lowest: float, highest
     return temperature if fitted < plain else 1.0
 
 
+def shrink_temperature(
+    logits: ArrayLike, labels: ArrayLike, fitted: float, n_effective: float, prior_sd: float
+) -> float:
+    """Temperature of the greatest posterior between 1 and the fitted one.
+
+    Overlapping labels say little more than independent ones, so the mean negative log-likelihood counts
+    `n_effective` times, not once a label; log T has the prior N(0, prior_sd^2). The likelihood falls all the way from 1
+    to the fitted temperature, so on the labels it was fitted on the result is never worse than T = 1 either.
+
+    Args:
+        logits: (N, C), finite.
+        labels: (N,) classes that came true.
+        fitted: Temperature of the greatest likelihood.
+        n_effective: Independent labels.
+        prior_sd: Standard deviation of log T before any label.
+    """
+    end = float(np.log(fitted))
+    if end == 0.0:
+        return 1.0
+
+    def loss(share: float) -> float:
+        log_temperature = share * end
+        likelihood = n_effective * temperature_log_loss(logits, labels, float(np.exp(log_temperature)))
+        return likelihood + 0.5 * (log_temperature / prior_sd) ** 2
+
+    share = float(minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-9}).x)
+    return float(np.exp(share * end))
+
+
 def calibrate(
     logits: ArrayLike, labels: ArrayLike, n_effective: float, parameters: CalibrationParameters
 ) -> Calibration:
@@ -145,11 +177,10 @@ def calibrate(
         The fitted temperature, or the identity marked "uncalibrated".
     """
     enough = n_effective >= parameters.min_effective_temperature
-    temperature = (
-        fit_temperature(logits, labels, parameters.lowest_temperature, parameters.highest_temperature)
-        if enough
-        else 1.0
-    )
+    temperature = 1.0
+    if enough:
+        fitted = fit_temperature(logits, labels, parameters.lowest_temperature, parameters.highest_temperature)
+        temperature = shrink_temperature(logits, labels, fitted, n_effective, parameters.log_temperature_prior_sd)
     return Calibration(
         kind="temperature" if enough else "identity",
         temperature=temperature,

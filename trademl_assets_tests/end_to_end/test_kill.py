@@ -93,10 +93,10 @@ def test_dagster_and_mlflow_know_an_end_of_every_run(killed: History):
     assert {run.info.status for run in tracked} == {"FINISHED", "FAILED"}
 
 
-def test_what_was_committed_before_a_kill_is_kept(killed: History):
+def test_what_a_killed_run_left_unchecked_is_made_again(killed: History):
+    assert "ended before its checks" in killed.last or any("ended before" in each for each in killed.outputs.values())
     failed = {run.run_id for run in killed.site.dagster_runs() if run.status.value == "FAILURE"}
-    kept = {place.split("/")[0] for place, each in killed.site.manifests().items() if each.run_id in failed}
-    assert set(RANGES) <= kept
+    assert {place for place, each in killed.site.manifests().items() if each.run_id in failed} == set()
 
 
 def test_a_finished_trial_and_a_finished_member_are_not_trained_again(killed: History):
@@ -106,13 +106,11 @@ def test_a_finished_trial_and_a_finished_member_are_not_trained_again(killed: Hi
     assert "member 1/2 (seed 1) is already trained" in killed.outputs["calibrated_model"]
 
 
-@pytest.mark.xfail(strict=True, reason="a kill between commit and event leaves a partition that Dagster never hears of")
 def test_every_partition_is_recorded_in_dagster(killed: History):
     for asset in ENTRIES:
         assert killed.site.materialised(asset) == set(killed.site.store.partitions(asset)), asset
 
 
-@pytest.mark.xfail(strict=True, reason="what a run committed before it ended early is up to date, and never checked")
 def test_every_partition_has_passed_its_blocking_check(killed: History, finished: Site):
     assert killed.site.passed_checks() == finished.passed_checks()
 

@@ -4,15 +4,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.scoring import calibration
-from trademl_assets.scoring.calibration import CalibrationParameters
+from trademl_assets.scoring.calibration import (
+    CalibrationParameters,
+    fit_temperature,
+    shrink_temperature,
+    temperature_log_loss,
+)
 
-LIMITS = CalibrationParameters(min_effective_temperature=100, lowest_temperature=0.05, highest_temperature=20)
+LIMITS = CalibrationParameters(
+    min_effective_temperature=100, lowest_temperature=0.05, highest_temperature=20, log_temperature_prior_sd=0.2
+)
 
 
 def _draw(seed: int, rows: int = 300, classes: int = 4, scale: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -87,3 +95,37 @@ def test_an_ensemble_is_the_mean_probability_of_its_members():
 def test_logits_that_are_not_finite_are_refused():
     with pytest.raises(EvaluationError, match="finite logits"):
         calibration.fit_temperature([[np.nan, 0.0]], [0], 0.05, 20)
+
+
+def overconfident(n: int, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 1, (n, 4))
+    truth = np.array([rng.choice(4, p=row) for row in softmax(logits, axis=1)])
+    return factor * logits, truth
+
+
+def test_few_independent_labels_draw_the_temperature_towards_one():
+    logits, truth = overconfident(4000, 1.5)
+    fitted = fit_temperature(logits, truth, 0.05, 20)
+    shrunk = [shrink_temperature(logits, truth, fitted, n, 0.2) for n in (1, 30, 100, 1000, 1e7)]
+    assert 1.0 < shrunk[0] < 1.01
+    assert shrunk == sorted(shrunk)
+    assert shrunk[-1] == pytest.approx(fitted, rel=1e-4)
+
+
+def test_shrinking_follows_the_posterior_of_a_normal_prior():
+    logits, truth = overconfident(20_000, 1.2)
+    fitted = fit_temperature(logits, truth, 0.05, 20)
+    step = 1e-3
+    losses = [temperature_log_loss(logits, truth, fitted * np.exp(k * step)) for k in (-1, 0, 1)]
+    curvature = (losses[0] - 2 * losses[1] + losses[2]) / step**2
+    expected = np.log(fitted) * 200 * curvature / (200 * curvature + 1 / 0.2**2)
+    assert np.log(shrink_temperature(logits, truth, fitted, 200, 0.2)) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.0, 1.8])
+def test_a_shrunk_temperature_never_raises_the_loss_it_was_fitted_on(factor: float):
+    logits, truth = overconfident(1000, factor)
+    fitted = fit_temperature(logits, truth, 0.05, 20)
+    shrunk = shrink_temperature(logits, truth, fitted, 150, 0.2)
+    assert temperature_log_loss(logits, truth, shrunk) <= temperature_log_loss(logits, truth, 1.0)

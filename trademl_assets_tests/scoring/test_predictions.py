@@ -8,7 +8,9 @@ from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.scoring.calibration import CalibrationParameters
 from trademl_assets.scoring.predictions import calibrate_predictions, class_columns
 
-LIMITS = CalibrationParameters(min_effective_temperature=100, lowest_temperature=0.05, highest_temperature=20)
+LIMITS = CalibrationParameters(
+    min_effective_temperature=100, lowest_temperature=0.05, highest_temperature=20, log_temperature_prior_sd=0.2
+)
 HOUR = 3_600_000_000
 
 
