@@ -13,6 +13,7 @@ from rich.table import Table
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import configuration_from_environment, current_environment, load_configuration
 from trademl_assets.foundation.errors import ConfigError, TradeMLError
+from trademl_assets.foundation.log import configure_logging
 
 CONSOLE = Console()
 _HOME = "DAGSTER_HOME"
@@ -28,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 something failed while running, 2 the configuration or the request is wrong.
     """
     options = _parser().parse_args(arguments)
-    _log_to_console()
+    configure_logging(
+        "INFO", lambda record: not hasattr(record, "dagster_meta")
+    )  # a run's own lines have a logger there
+    logging.getLogger("trademl_assets.tracking").setLevel(logging.WARNING)
     try:
         return int(options.command(options))
     except ConfigError as error:
@@ -37,16 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TradeMLError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
-
-
-def _log_to_console() -> None:
-    from trademl_assets.orchestration.console import is_outside_runs, progress_handler  # noqa: PLC0415 -- imports Dagster
-
-    handler = progress_handler()
-    handler.addFilter(is_outside_runs)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("trademl_assets").setLevel(logging.INFO)
-    logging.getLogger("trademl_assets.tracking").setLevel(logging.WARNING)
 
 
 def _parser() -> argparse.ArgumentParser:

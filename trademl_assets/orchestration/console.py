@@ -18,11 +18,6 @@ class MessageAlone(logging.Formatter):
         return stated or record.getMessage()
 
 
-def is_outside_runs(record: logging.LogRecord) -> bool:
-    """Tell whether a record was logged outside Dagster's runs; those within reach the run's own loggers."""
-    return not hasattr(record, "dagster_meta")
-
-
 def progress_handler() -> logging.Handler:
     """Make the coloured handler of the console."""
     handler = RichHandler(console=Console(), show_path=False, rich_tracebacks=True, log_time_format="[%X]")

@@ -11,13 +11,13 @@ from typing import Any
 import dagster as dg
 
 from trademl_assets.foundation.errors import TradeMLError
+from trademl_assets.foundation.progress import readable_seconds
 from trademl_assets.orchestration.catalog import ENTRIES
 from trademl_assets.orchestration.console import PROGRESS_LOGGER
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.jobs import job_of
 from trademl_assets.orchestration.partitions import ranges
 from trademl_assets.orchestration.planning import stage_of, wanted
-from trademl_assets.orchestration.progress import readable_seconds
 from trademl_assets.orchestration.recovery import close_dead_runs, process_tag
 from trademl_assets.orchestration.resources.tracking import StageTracking
 from trademl_assets.orchestration.unfinished import UnfinishedRuns

@@ -8,13 +8,13 @@ import dagster as dg
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.summary import summarise
+from trademl_assets.foundation.progress import readable_seconds
 from trademl_assets.orchestration.catalog import LEADERBOARD, MODEL_EVALUATION
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.drive import Drive, Outcome, Report
 from trademl_assets.orchestration.history import held_open
 from trademl_assets.orchestration.partitions import join_key
 from trademl_assets.orchestration.planning import plan, wanted
-from trademl_assets.orchestration.progress import readable_seconds
 from trademl_assets.orchestration.resources.tracking import StageTracking
 from trademl_assets.orchestration.state import AssetState, asset_states
 from trademl_assets.storage.commit import ArtifactStore

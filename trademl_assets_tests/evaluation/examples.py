@@ -17,7 +17,12 @@ INSTANT = pl.Datetime("us", "UTC")
 
 def evaluation_parameters(**changes) -> EvaluationParameters:
     values = {
-        "calibration": {"min_effective_temperature": 100, "lowest_temperature": 0.05, "highest_temperature": 20},
+        "calibration": {
+            "min_effective_temperature": 100,
+            "lowest_temperature": 0.05,
+            "highest_temperature": 20,
+            "log_temperature_prior_sd": 0.2,
+        },
         "baselines": {"volatility_bins": 10, "pseudo_counts": 5},
         "minimum_effective_test": 100,
         "minimum_blocks": 5,

@@ -53,7 +53,12 @@ def test_a_model_worse_than_volatility_alone_has_no_skill():
     found = _judge(
         make_example(signal=0.0, sharpness=4.0),
         evaluation_parameters(
-            calibration={"min_effective_temperature": 100, "lowest_temperature": 1.0, "highest_temperature": 1.0}
+            calibration={
+                "min_effective_temperature": 100,
+                "lowest_temperature": 1.0,
+                "highest_temperature": 1.0,
+                "log_temperature_prior_sd": 0.2,
+            }
         ),
     )
     assert found.verdict == "no skill"

@@ -58,7 +58,7 @@ def test_missing_file(tmp_path: Path) -> None:
     assert "check the path" in refusal_of(stream_capture(tmp_path / "nowhere.gz"))
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"", mtime=0)])
 def test_empty_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "empty").write_bytes(content)
 
