@@ -162,6 +162,26 @@ def draw_skills(skills: Sequence[Skill], confidence: float) -> bytes:
     return _png(figure)
 
 
+def draw_ranking(ranking: pl.DataFrame) -> bytes:
+    """Skill of every model of a leaderboard with its interval, the best on top.
+
+    Args:
+        ranking: Table of `rank_models`.
+    """
+    figure = _figure(6.4, 0.9 + 0.42 * ranking.height)
+    axes = figure.subplots()
+    rows = ranking.sort("rank", descending=True).to_dicts()
+    for place, row in enumerate(rows):
+        colour = AFTER if row["verdict"] == "skill" else GREY
+        axes.plot([row["skill_low"], row["skill_high"]], [place, place], color=colour, linewidth=2.4)
+        axes.plot(row["skill"], place, "o", color=colour, markersize=6)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [f"{row['model']}: {row['verdict']}" for row in rows], fontsize=9)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel("gain in log-loss over the volatility reference, nats a decision")
+    return _png(figure)
+
+
 def draw_daily_gain(days: Sequence[str], gains: Sequence[float], reference: str) -> bytes:
     """Mean gain over the reference on every test day, with its running mean."""
     figure = _figure(6.4, 2.8)

@@ -1,4 +1,4 @@
-"""A day of compressed snapshots as a picture."""
+"""A day of one instrument as a picture, as tall rows and as compressed snapshots."""
 
 from datetime import date
 
@@ -12,6 +12,46 @@ from trademl_assets.order_book.ordering import instants_us
 
 _COLUMNS = 240
 _HOURS = 24
+
+
+def draw_raw_day(rows: pl.DataFrame, instrument_name: str, day: date) -> bytes:
+    """Draw what a source handed out: the mid above, how many levels each side has below.
+
+    Args:
+        rows: Rows of `TALL_SCHEMA`; those of the lead-in are left out.
+        instrument_name: Name for the title.
+        day: The UTC day.
+
+    Returns:
+        A PNG of about 500 x 300 pixels.
+    """
+    instants = (
+        rows.lazy()
+        .filter(pl.col("ts") >= day_start(day))
+        .group_by("ts")
+        .agg(
+            mid=((pl.col("bid_price") + pl.col("ask_price")) / 2).filter(pl.col("level") == 0).first(),
+            bid=pl.col("bid_price").count(),
+            ask=pl.col("ask_price").count(),
+        )
+        .sort("ts")
+        .collect()
+    )
+    hours = (instants_us(instants) - to_microseconds(day_start(day))) / (3_600 * MICROSECONDS_PER_SECOND)
+    figure = new_figure(500, 300)
+    price, depth = figure.subplots(2, 1, sharex=True)
+    price.plot(hours, instants["mid"].to_numpy(), linewidth=0.7)
+    depth.plot(hours, instants["bid"].to_numpy(), linewidth=0.7, label="bids")
+    depth.plot(hours, instants["ask"].to_numpy(), linewidth=0.7, label="asks")
+    price.set_title(f"{instrument_name} {day.isoformat()}: {instants.height} instants as delivered", fontsize=9)
+    price.set_ylabel("mid", fontsize=8)
+    depth.set_ylabel("levels", fontsize=8)
+    depth.set_xlabel("hour (UTC)", fontsize=8)
+    depth.set_xlim(0, _HOURS)
+    depth.legend(fontsize=7)
+    for axes in (price, depth):
+        axes.tick_params(labelsize=7)
+    return render_png(figure)
 
 
 def draw_day_heatmap(snapshots: pl.DataFrame, instrument_name: str, day: date) -> bytes:

@@ -11,6 +11,7 @@ from trademl_assets.evaluation.best_possible import judge_against_optimum
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.leaderboard import SCHEMA, rank_models
+from trademl_assets.evaluation.plots import draw_ranking
 from trademl_assets.evaluation.summary import summarise
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.scoring.divergence import share_of_best
@@ -142,6 +143,9 @@ def test_the_leaderboard_puts_the_larger_skill_first(skilled):
     assert board["rank"].to_list() == [1, 2, 3]
     assert board.schema == pl.Schema(SCHEMA)
     assert rank_models({}).schema == pl.Schema(SCHEMA)
+    picture = draw_ranking(board)
+    assert picture.startswith(b"\x89PNG")
+    assert picture != draw_ranking(board.head(1))
 
 
 def test_the_summary_says_share_calibration_and_where_to_read_on(skilled):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.leaderboard import rank_models
-from trademl_assets.evaluation.plots import draw_reliability, draw_skills
+from trademl_assets.evaluation.plots import draw_ranking, draw_reliability, draw_skills
 from trademl_assets.evaluation.report import render_report
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, LEADERBOARD, MODEL_EVALUATION, TRAINED_MODEL
@@ -96,7 +96,7 @@ def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
         work.writer.table("data", table)
         work.writer.rows(table.height)
         work.run.log_text(table.write_csv(), "leaderboard.csv")
-        return Facts(texts={"best": str(table["model"][0])}, schema=table.schema)
+        return Facts(texts={"best": str(table["model"][0])}, plot=draw_ranking(table), schema=table.schema)
 
     deps = [dg.AssetDep(MODEL_EVALUATION.name, partition_mapping=experiment_of_the_model())]
     return partitioned_asset(deployment, LEADERBOARD, rank, deps=deps)

@@ -8,6 +8,7 @@ from trademl_assets.orchestration.catalog import RAW_DEPTH
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.metadata import Facts, table_facts
 from trademl_assets.orchestration.partitions import day_of, split_key
+from trademl_assets.order_book.plots import draw_raw_day
 
 
 def build_source_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
@@ -25,6 +26,7 @@ def build_source_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         rows = work.resource("sources").depth.extract(instrument, day_of(work.key), configuration.grid.max_gap_seconds)
         work.writer.table("data", rows)
         work.writer.rows(rows.height)
-        return table_facts(rows, numbers={"instants": rows["ts"].n_unique()})
+        plot = draw_raw_day(rows, instrument.name, day_of(work.key)) if work.draws else b""
+        return table_facts(rows, numbers={"instants": rows["ts"].n_unique()}, plot=plot)
 
     return [partitioned_asset(deployment, RAW_DEPTH, extract, resources=frozenset({"sources"}))]
