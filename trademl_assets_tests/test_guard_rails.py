@@ -1,0 +1,88 @@
+"""What this platform deliberately does not do stays undone until a decision says otherwise.
+
+N05: no quantisation, pruning or online learning. O01: no orders, no live ingestion, no retraining by itself (that
+schedules and sensors ship stopped is tested with the asset graph). O02: no Kubernetes, no injected anomalies. O03: no
+transfer of learnt weights between instruments.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trademl_assets_tests.conftest import PROJECT
+
+PACKAGE = PROJECT / "trademl_assets"
+NETWORK = {
+    "requests",
+    "httpx",
+    "aiohttp",
+    "websockets",
+    "websocket",
+    "socket",
+    "urllib",
+    "urllib3",
+    "http",
+    "ccxt",
+    "binance",
+}
+ORCHESTRATORS = {"kubernetes", "dagster_k8s", "docker"}
+SHRINKING = {"torch.quantization", "torch.ao", "torch.nn.utils.prune"}
+WEIGHT_LOADERS = {"load_state_dict", "load_file", "load_model"}
+
+
+def imports_of(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def calls_of(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            yield name
+
+
+def offenders(folder: Path, forbidden: set[str]) -> list[str]:
+    return [
+        f"{file.relative_to(folder.parent)}: {name}"
+        for file in sorted(folder.rglob("*.py"))
+        for name in imports_of(file.read_text())
+        if any(name == each or name.startswith(f"{each}.") for each in forbidden)
+    ]
+
+
+def test_nothing_speaks_to_an_exchange_or_listens_to_a_live_feed() -> None:
+    assert offenders(PACKAGE, NETWORK) == []
+
+
+def test_nothing_tracks_pods() -> None:
+    assert offenders(PACKAGE, ORCHESTRATORS) == []
+
+
+def test_no_network_is_quantised_or_pruned() -> None:
+    assert offenders(PACKAGE, SHRINKING) == []
+
+
+def test_a_training_begins_with_fresh_weights() -> None:
+    """Weights are loaded by resumption, by restoring the best epoch and for predicting, in these modules alone."""
+    loading = {
+        file.name
+        for folder in ("models", "training", "tuning")
+        for file in (PACKAGE / folder).glob("*.py")
+        if WEIGHT_LOADERS & set(calls_of(file.read_text()))
+    }
+    assert loading == {"artifact.py", "member.py"}
+
+
+@pytest.mark.parametrize("line", ["import ccxt", "from websockets.sync import client", "import urllib.request"])
+def test_the_guard_sees_what_it_guards_against(tmp_path: Path, line: str) -> None:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "feed.py").write_text(f"{line}\n")
+    assert offenders(folder, NETWORK) != []
