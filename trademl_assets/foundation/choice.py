@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError, ValidationInfo
 
+from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import Parameters
 
 
@@ -40,6 +41,23 @@ def validate_parameters(model: type[Parameters], value: Any, info: ValidationInf
         return model.model_validate_json(json.dumps(value), context=info.context)
     except ValidationError as error:
         raise NestedMistakes(error) from error
+
+
+def known(lookup: Callable[[str], object]) -> Callable[[str], str]:
+    """Make a validator of a plug-in's name, so that an unknown one is a mistake at its own place.
+
+    Args:
+        lookup: From the name to the plug-in; raises ConfigError, which lists what there is, on an unknown name.
+    """
+
+    def validate(name: str) -> str:
+        try:
+            lookup(name)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return name
+
+    return validate
 
 
 def chosen(name_key: str, lookup: Callable[[str], type[Parameters]]) -> Callable[[Any, ValidationInfo], Parameters]:

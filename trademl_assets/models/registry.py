@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import PlainValidator, SerializeAsAny
+from pydantic import AfterValidator, PlainValidator, SerializeAsAny
 
-from trademl_assets.foundation.choice import chosen
+from trademl_assets.foundation.choice import chosen, known
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.foundation.registry import Registry
 from trademl_assets.models.inputs import ModelInputs
@@ -50,7 +50,7 @@ MODELS.register("dual_channel")(
 class ModelParameters(Parameters):
     """A configured model: its family and that family's parameters."""
 
-    family: str
+    family: Annotated[str, AfterValidator(known(MODELS.get))]
     parameters: Annotated[
         SerializeAsAny[Parameters], PlainValidator(chosen("family", lambda name: MODELS.get(name).parameters))
     ]

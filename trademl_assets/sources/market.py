@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
-from trademl_assets.foundation.choice import validate_parameters
+from trademl_assets.foundation.choice import chosen, known
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.sources import binance, files, simulator  # noqa: F401 -- importing registers the kinds
@@ -21,24 +21,10 @@ class SourceChoice(Parameters):
         parameters: Parameters of that kind.
     """
 
-    kind: str
-    parameters: SerializeAsAny[Parameters]
-
-    @field_validator("kind", mode="after")
-    @classmethod
-    def _kind_is_known(cls, kind: str) -> str:
-        try:
-            SOURCES.get(kind)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        return kind
-
-    @field_validator("parameters", mode="plain")
-    @classmethod
-    def _parameters_fit_kind(cls, value: Any, info: ValidationInfo) -> Parameters:
-        if "kind" not in info.data:
-            raise ValueError("cannot be read before kind is right")
-        return validate_parameters(SOURCES.get(info.data["kind"]).parameters, value, info)
+    kind: Annotated[str, AfterValidator(known(SOURCES.get))]
+    parameters: Annotated[
+        SerializeAsAny[Parameters], PlainValidator(chosen("kind", lambda kind: SOURCES.get(kind).parameters))
+    ]
 
 
 class MarketParameters(Parameters):

@@ -88,6 +88,12 @@ Edit = Callable[[Path], None]
             "kind: planted",
             ["market.yaml: sources.planted.kind", "planted_market"],
         ),
+        (
+            "models.yaml",
+            "family: dual_channel",
+            "family: dual",
+            ["models.yaml: dual_channel.family", "one of dual_channel"],
+        ),
         ("market.yaml", "signal: 0.2", "signal: -0.2", ["market.yaml: sources.planted.parameters.drift.signal"]),
         (
             "market.yaml",
