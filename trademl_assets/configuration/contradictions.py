@@ -1,13 +1,18 @@
 """What no section can see alone: values of one section that do not fit those of another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from trademl_assets.datasets.parameters import DatasetParameters
+from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.grid.alignment import GridParameters
 from trademl_assets.long_term.regimes import RegimeParameters
+from trademl_assets.models.registry import ModelParameters
 from trademl_assets.order_book.compression import CompressionParameters
 from trademl_assets.sources.market import MarketParameters
 from trademl_assets.sources.planted_parameters import PlantedMarketParameters
+from trademl_assets.training.parameters import TrainingParameters
+from trademl_assets.tuning.space import read_defaults
+from trademl_assets.tuning.study import StudyParameters
 
 Contradiction = tuple[tuple[str, ...], str]
 """Place (section, then keys) and what is wrong there."""
@@ -76,6 +81,34 @@ def dataset_contradictions(
         if getattr(labels, key) % grid.cadence_seconds:
             problem = f"{getattr(labels, key)} is no multiple of cadence_seconds {grid.cadence_seconds} in grid.yaml"
             yield (*place, "labels", key), problem
+
+
+def model_contradictions(
+    models: Mapping[str, ModelParameters], datasets: Mapping[str, DatasetParameters]
+) -> Iterator[Contradiction]:
+    """Yield streams that a model reads and a dataset leaves out."""
+    for name, model in models.items():
+        for experiment, dataset in datasets.items():
+            for stream in getattr(model.parameters, "streams", ()):
+                if getattr(dataset.streams, stream, None) is None:
+                    problem = f"reads the stream {stream}, which {experiment} in datasets.yaml leaves out"
+                    yield ("models", name, "parameters", stream), problem
+
+
+def search_contradictions(
+    models: Mapping[str, ModelParameters], training: TrainingParameters, tuning: StudyParameters
+) -> Iterator[Contradiction]:
+    """Yield searched paths that name nothing, or whose configured value lies outside its range."""
+    for name, model in models.items():
+        values = {
+            "model": model.parameters.model_dump(mode="json"),
+            "training": training.model_dump(mode="json"),
+        }
+        for path, searched in tuning.space.items():
+            try:
+                read_defaults(values, {path: searched})
+            except ConfigError as error:
+                yield ("tuning", "space", path), f"for model {name}: {error}"
 
 
 def _no_instrument(name: str, market: MarketParameters) -> str:

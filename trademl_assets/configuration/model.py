@@ -8,8 +8,10 @@ from trademl_assets.configuration.contradictions import (
     ContradictionsError,
     dataset_contradictions,
     grid_contradictions,
+    model_contradictions,
     planted_contradictions,
     regime_contradictions,
+    search_contradictions,
 )
 from trademl_assets.configuration.platform import PlatformParameters, TrackingParameters
 from trademl_assets.datasets.parameters import DatasetParameters
@@ -69,6 +71,8 @@ class Configuration(Parameters):
             *grid_contradictions(self.market, self.grid),
             *planted_contradictions(self.market, self.grid, self.order_book.compression),
             *regime_contradictions(self.market, self.long_term),
+            *model_contradictions(self.models, self.datasets),
+            *search_contradictions(self.models, self.training, self.tuning),
         ]
         for experiment, dataset in self.datasets.items():
             found += dataset_contradictions(experiment, dataset, self.market, self.grid)

@@ -94,6 +94,14 @@ Edit = Callable[[Path], None]
             "family: dual",
             ["models.yaml: dual_channel.family", "one of dual_channel"],
         ),
+        (
+            "tuning.yaml",
+            "model.history.width",
+            "model.history.widht",
+            ["tuning.yaml: space.model.history.widht", "widht"],
+        ),
+        ("tuning.yaml", "low: 16", "low: 30", ["tuning.yaml: space.model.history.width", "outside its search range"]),
+        ("datasets.yaml", "mask: {lookback: P1D}", "mask: null", ["models.yaml: dual_channel.parameters.mask", "demo"]),
         ("market.yaml", "signal: 0.2", "signal: -0.2", ["market.yaml: sources.planted.parameters.drift.signal"]),
         (
             "market.yaml",
