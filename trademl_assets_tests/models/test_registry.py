@@ -3,8 +3,8 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
-from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.dual_channel import DualChannel
 from trademl_assets.models.parameters import DualChannelParameters
 from trademl_assets.models.registry import MODELS, ModelParameters
@@ -20,7 +20,7 @@ def test_a_family_chooses_its_parameters_and_builds() -> None:
 
 
 def test_an_unknown_family_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="dual_channel"):
+    with pytest.raises(ValidationError, match="unknown model family 'single_channel' -> choose one of dual_channel"):
         ModelParameters.model_validate_json(json.dumps({"family": "single_channel", "parameters": {}}))
 
 
