@@ -10,7 +10,15 @@ from pathlib import Path
 from benchmarks.measure import Benchmark, Outcome, SkippedError, measure, outcomes, status, table
 
 THREADS = "2"
-BENCHMARKS = ("compression", "alignment", "windows", "planted_rows", "binance_rebuild")
+BENCHMARKS = (
+    "compression",
+    "alignment",
+    "daily_moments",
+    "extraction",
+    "windows",
+    "planted_rows",
+    "binance_rebuild",
+)
 
 
 def run(benchmarks: Mapping[str, Callable[[Path], Benchmark]], say: Callable[[str], None]) -> int:

@@ -58,6 +58,15 @@ AGGREGATE_SCHEMA: Mapping[str, pl.DataType] = {
 """One row per (day, instrument): moments of the grid's mid returns, mean quoted volume, volatility, last mid."""
 
 
+SERIES_SCHEMA: Mapping[str, pl.DataType] = {
+    "ts": INSTANT,
+    "published": INSTANT,
+    "name": pl.String(),
+    "value": pl.Float64(),
+}
+"""One row per value of an external series: the instant it is about, and the first instant anybody could know it."""
+
+
 def snapshot_schema(slots: int) -> dict[str, pl.DataType]:
     """Schema of compressed snapshots, one row per instant.
 
@@ -111,6 +120,21 @@ class DepthSource(Protocol):
 
 
 @runtime_checkable
+class DescribedDepthSource(Protocol):
+    """Hands out raw depth and says how it got it."""
+
+    def extract_described(
+        self, instrument: InstrumentParameters, day: date, lead_in_seconds: int
+    ) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """Rows as `DepthSource.extract`, and facts that are JSON.
+
+        The facts make the extraction repeatable: statements or files with their hashes, ranges, counts, retries.
+        Never a secret.
+        """
+        ...
+
+
+@runtime_checkable
 class SnapshotSource(Protocol):
     """Hands out history that is already compressed."""
 
@@ -135,6 +159,19 @@ class AggregateSource(Protocol):
 
         Raises:
             SourceError: The day is not covered.
+        """
+        ...
+
+
+@runtime_checkable
+class SeriesSource(Protocol):
+    """Hands out external series, such as an index or a news score."""
+
+    def series(self, name: str, first: date, last: date) -> pl.DataFrame:
+        """Rows of `SERIES_SCHEMA` published on the UTC days `first` to `last`, sorted by (published, ts).
+
+        Raises:
+            SourceError: The series is not configured, or its input cannot be trusted; names series and file.
         """
         ...
 
@@ -168,3 +205,12 @@ class OptimumSource(Protocol):
 SOURCES: Registry[type[Any]] = Registry("source", "trademl_assets.sources")
 """Source kinds by name. A kind is a class with `parameters`, its parameter model, built as `kind(parameters,
 instruments)` where `instruments` maps names to `InstrumentParameters`."""
+
+
+def extract_with_facts(
+    source: DepthSource, instrument: InstrumentParameters, day: date, lead_in_seconds: int
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Extract, with the facts of a source that tells them; none from one that does not."""
+    if isinstance(source, DescribedDepthSource):
+        return source.extract_described(instrument, day, lead_in_seconds)
+    return source.extract(instrument, day, lead_in_seconds), {}
