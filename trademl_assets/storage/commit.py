@@ -1,7 +1,7 @@
 """The artifact store: every asset's partitions, written atomically and verified on read."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,14 @@ from trademl_assets.storage import arrays, tables
 from trademl_assets.storage.layout import Layout
 from trademl_assets.storage.locking import LOCK_FILE, locked_if_free
 from trademl_assets.storage.manifest import MANIFEST_FILE, Manifest, Provenance
-from trademl_assets.storage.partition_writer import PartitionWriter, commit_partition, delete_partition, remove_strays
+from trademl_assets.storage.partition_writer import (
+    PartitionWriter,
+    commit_partition,
+    delete_partition,
+    evict_files,
+    remove_strays,
+)
+from trademl_assets.storage.set_aside import SetAside, keep_aside, kept_aside
 from trademl_assets.storage.verification import damage
 
 _SHOWN = 8
@@ -177,6 +184,36 @@ class ArtifactStore:
             raise _missing(asset, missing)
         return {f"{asset}/{key}": manifest.content_hash for key, manifest in found.items() if manifest is not None}
 
+    def evict(self, asset: str, partition: str, names: Collection[str]) -> Manifest:
+        """Remove files of a partition that can be made again; its manifest stays and says so.
+
+        Returns:
+            The manifest that stands afterwards.
+
+        Raises:
+            MissingPartitionError: It was never materialised.
+            StorageError: The manifest cannot be written.
+        """
+        return evict_files(self.layout.partition_folder(asset, partition), self.require(asset, partition), names)
+
+    def set_aside(self, asset: str, partition: str, *, cause: str, message: str, facts: Mapping[str, Any]) -> Path:
+        """Keep the present version of a partition aside, with the reason why it was refused.
+
+        Returns:
+            The folder where it lies.
+
+        Raises:
+            MissingPartitionError: It was never materialised.
+            StorageError: It cannot be written.
+        """
+        manifest = self.require(asset, partition)
+        refusal = SetAside(asset, partition, manifest.content_hash, cause, message, dict(facts))
+        return keep_aside(self.layout, manifest, refusal)
+
+    def all_set_aside(self, asset: str) -> tuple[SetAside, ...]:
+        """Return everything of an asset that is kept aside."""
+        return tuple(kept_aside(self.layout, asset))
+
     def delete(self, asset: str, partition: str) -> None:
         """Remove a partition; nothing happens where there is none."""
         delete_partition(self.layout.partition_folder(asset, partition))
@@ -208,6 +245,11 @@ class ArtifactStore:
 
     def _verified(self, manifest: Manifest, name: str) -> Path:
         entry = manifest.files.get(name)
+        if name in manifest.evicted:
+            raise MissingPartitionError(
+                f"{manifest.asset}/{manifest.partition}: {name!r} was removed after use "
+                f"-> materialise {manifest.asset} for it again"
+            )
         if entry is None:
             raise _corrupt(manifest.asset, manifest.partition, name, f"is not among its files {sorted(manifest.files)}")
         path = self.layout.partition_folder(manifest.asset, manifest.partition) / entry.file
@@ -230,4 +272,4 @@ def _corrupt(asset: str, partition: str, file: str, problem: str) -> CorruptArti
     return CorruptArtifactError(f"{asset}/{partition}: {file} {problem} -> materialise {asset} {partition} again")
 
 
-__all__ = ["ArtifactStore", "Layout", "Manifest", "PartitionWriter", "Provenance"]
+__all__ = ["ArtifactStore", "Layout", "Manifest", "PartitionWriter", "Provenance", "SetAside"]

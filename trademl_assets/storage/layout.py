@@ -35,6 +35,16 @@ class Layout:
         """
         return self.asset_folder(asset).joinpath(*(_checked(part) for part in partition.split("|")))
 
+    def set_aside_folder(self, asset: str, partition: str, version: str) -> Path:
+        """Folder where one version of a refused partition is kept aside."""
+        return self.set_aside_root(asset).joinpath(
+            *(_checked(part) for part in partition.split("|")), _checked(version)
+        )
+
+    def set_aside_root(self, asset: str) -> Path:
+        """Folder of everything of an asset that is kept aside."""
+        return self.root / "set_aside" / _checked(asset)
+
     def scratch_folder(self, asset: str, partition: str) -> Path:
         """Folder for work in progress (checkpoints, a study's database), made on demand.
 

@@ -51,7 +51,8 @@ class Manifest:
     """A committed partition.
 
     `content_hash` covers schema version, rows, notes and hashed files: what the partition says, not when, by whom or
-    from what.
+    from what. Files named in `evicted` were removed after use; their entries stay, so that the manifest still says
+    what they held.
     """
 
     asset: str
@@ -66,6 +67,11 @@ class Manifest:
     notes: dict[str, Any] = field(default_factory=dict)
     created_at: str = ""
     run_id: str = ""
+    evicted: list[str] = field(default_factory=list)
+
+    def kept_files(self) -> dict[str, FileEntry]:
+        """Return the files that are still there, by name."""
+        return {name: entry for name, entry in self.files.items() if name not in self.evicted}
 
     def to_json(self) -> str:
         """Return the manifest as stored: JSON with a checksum of itself."""

@@ -4,7 +4,8 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,7 @@ def commit_partition(
                 run_id=provenance.run_id,
             )
             durable.failpoint("before_manifest")
-            text = manifest.to_json().encode()
-            durable.stream_durably(folder, lambda file: _put(file, text), lambda _digest: MANIFEST_FILE)
+            _put_manifest(folder, manifest)
             durable.failpoint("after_manifest")
         finally:
             with contextlib.suppress(StorageError):  # what stays is swept later; the outcome stands either way
@@ -141,7 +141,7 @@ def remove_strays(folder: Path) -> int:
     removed = 0
     try:
         if manifest.exists():
-            kept |= {entry.file for entry in Manifest.from_json(manifest.read_text("utf-8")).files.values()}
+            kept |= {entry.file for entry in Manifest.from_json(manifest.read_text("utf-8")).kept_files().values()}
         for path in folder.iterdir():
             if path.is_file() and path.name not in kept:
                 path.unlink(missing_ok=True)
@@ -151,6 +151,31 @@ def remove_strays(folder: Path) -> int:
     except OSError as error:
         raise durable.write_error(folder, error) from error
     return removed
+
+
+def evict_files(folder: Path, manifest: Manifest, names: Collection[str]) -> Manifest:
+    """Remove files of a partition and say so in its manifest, which goes first: a kill leaves strays, no lies.
+
+    Args:
+        folder: Folder of the partition.
+        manifest: Its manifest.
+        names: Names of the files.
+
+    Returns:
+        The manifest that stands afterwards; one that another writer committed meanwhile is left alone.
+
+    Raises:
+        StorageError: The manifest cannot be written.
+    """
+    with locked(folder):
+        current = Manifest.from_json((folder / MANIFEST_FILE).read_text("utf-8"))
+        if current != manifest:
+            return current
+        evicted = replace(manifest, evicted=sorted({*manifest.evicted, *names}))
+        _put_manifest(folder, evicted)
+        durable.failpoint("after_manifest")
+        remove_strays(folder)
+    return evicted
 
 
 def delete_partition(folder: Path) -> None:
@@ -168,6 +193,11 @@ def delete_partition(folder: Path) -> None:
         except OSError as error:
             raise durable.write_error(folder, error) from error
         remove_strays(folder)
+
+
+def _put_manifest(folder: Path, manifest: Manifest) -> None:
+    text = manifest.to_json().encode()
+    durable.stream_durably(folder, lambda file: _put(file, text), lambda _digest: MANIFEST_FILE)
 
 
 def _put(file: durable.HashingFile, data: bytes) -> None:
