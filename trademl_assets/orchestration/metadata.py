@@ -61,7 +61,7 @@ def materialization(
     metadata: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
         "content_hash": manifest.content_hash,
-        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "bytes": manifest.bytes,
         "path": dg.MetadataValue.path(folder),
         **{name: float(value) for name, value in facts.numbers.items()},
         **facts.texts,

@@ -12,6 +12,7 @@ from trademl_assets.foundation.progress import readable_seconds
 from trademl_assets.orchestration.catalog import LEADERBOARD, MODEL_EVALUATION
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.drive import Drive, Outcome, Report
+from trademl_assets.orchestration.forecast import forecast, forecast_line, measured_costs, readable_bytes
 from trademl_assets.orchestration.history import held_open
 from trademl_assets.orchestration.partitions import join_key
 from trademl_assets.orchestration.planning import plan, wanted
@@ -78,10 +79,18 @@ def closing_words(store: ArtifactStore, experiment: str | None) -> Iterator[str]
 
 
 def plan_target(configuration: Configuration, experiment: str | None, until: str | None) -> Iterator[str]:
-    """Yield what would be made and why, a line a stage and reason."""
-    deployment = Deployment.of(configuration)
-    for stage in plan(_store(configuration), deployment, wanted(deployment, experiment, until)):
-        yield f"{stage.asset}: {len(stage.stale)} of {len(stage.keys)} to make"
+    """Yield what would be made and why, a line a stage and reason, and what it will take, as far as it was measured."""
+    deployment, store = Deployment.of(configuration), _store(configuration)
+    stages = plan(store, deployment, wanted(deployment, experiment, until))
+    costs = measured_costs(store, (stage.asset for stage in stages))
+    for stage in stages:
+        expected = forecast(stage, store, costs) if stage.stale else None
+        cost = (
+            f", about {readable_seconds(expected.seconds)} and {readable_bytes(expected.added_bytes)} more"
+            if expected
+            else ""
+        )
+        yield f"{stage.asset}: {len(stage.stale)} of {len(stage.keys)} to make{cost}"
         by_reason: dict[str, list[str]] = {}
         for key, reason in stage.stale.items():
             by_reason.setdefault(reason, []).append(key)
@@ -90,6 +99,7 @@ def plan_target(configuration: Configuration, experiment: str | None, until: str
                 f" and {len(keys) - _KEYS_SHOWN} more" if len(keys) > _KEYS_SHOWN else ""
             )
             yield f"    {reason}: {shown}"
+    yield forecast_line(stages, store, costs)
 
 
 def target_states(configuration: Configuration) -> list[AssetState]:

@@ -46,5 +46,5 @@ def _state(store: ArtifactStore, deployment: Deployment, asset: str) -> AssetSta
         except CorruptArtifactError:
             continue
         rows += manifest.rows
-        size += sum(entry.bytes for entry in manifest.files.values())
+        size += manifest.bytes
     return AssetState(asset, len(space), len(keys), len(stale), rows, size / 1e6)

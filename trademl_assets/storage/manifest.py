@@ -52,7 +52,7 @@ class Manifest:
 
     `content_hash` covers schema version, rows, notes and hashed files: what the partition says, not when, by whom or
     from what. Files named in `evicted` were removed after use; their entries stay, so that the manifest still says
-    what they held.
+    what they held. `seconds` is how long it took to make; forecasts are drawn from it.
     """
 
     asset: str
@@ -67,7 +67,13 @@ class Manifest:
     notes: dict[str, Any] = field(default_factory=dict)
     created_at: str = ""
     run_id: str = ""
+    seconds: float = 0.0
     evicted: list[str] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the files that are still there."""
+        return sum(entry.bytes for entry in self.kept_files().values())
 
     def kept_files(self) -> dict[str, FileEntry]:
         """Return the files that are still there, by name."""

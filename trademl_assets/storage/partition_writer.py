@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from trademl_assets.storage.manifest import MANIFEST_FILE, FileEntry, Manifest, 
 from trademl_assets.storage.tables import write_table
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
+_CLOCK_SECONDS = 0.001
 _SUFFIX = re.compile(r"(\.[a-z0-9]{1,16})?")
 
 
@@ -102,6 +104,7 @@ def commit_partition(
     """
     with locked(folder):
         remove_strays(folder)
+        begun = time.monotonic()
         writer = PartitionWriter(folder)
         try:
             yield writer
@@ -118,6 +121,7 @@ def commit_partition(
                 notes=writer.notes,
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 run_id=provenance.run_id,
+                seconds=max(_CLOCK_SECONDS, round(time.monotonic() - begun, 3)),
             )
             durable.failpoint("before_manifest")
             _put_manifest(folder, manifest)

@@ -84,7 +84,7 @@ class TrackedRun:
         table = csv.writer(text, lineterminator="\n")
         table.writerow(("asset", "partition", "rows", "bytes", "content_hash", "code_version", "config_fingerprint"))
         for each in manifests:
-            size = sum(entry.bytes for entry in each.files.values())
+            size = each.bytes
             table.writerow(
                 (
                     each.asset,
