@@ -1,1 +1,20 @@
-"""From raw order-book rows to calibrated probabilities of the next price move, every step a Dagster asset."""
+"""From raw order-book rows to calibrated probabilities of the next price move, every step a Dagster asset.
+
+For notebooks: `from trademl_assets import load_book, plot_book, open_dataset, load_model`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trademl_assets.notebook import load_book, load_model, open_dataset, plot_book
+
+__all__ = ["load_book", "load_model", "open_dataset", "plot_book"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the notebook's door when it is first used: importing a room of the package must not open all others."""
+    if name in __all__:
+        from trademl_assets import notebook  # noqa: PLC0415 -- see above
+
+        return getattr(notebook, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Space = Literal["books", "days", "history", "experiments", "trials"]
+Space = Literal["books", "days", "history", "series", "market", "experiments", "trials"]
 Stage = Literal[
     "data_collection",
     "data_object",
@@ -70,6 +70,29 @@ BOOK_SNAPSHOTS = Entry(
     run_name="data_object_{instrument}_{day}",
     description="Checked, compressed books of one instrument and day: near levels as they are, "
     "deeper ones in bins of distance. Made from tall rows, or imported where the history is compressed already.",
+)
+COVERAGE_CALENDAR = Entry(
+    name="coverage_calendar",
+    group="order_book",
+    space="market",
+    stage="data_object",
+    kinds=frozenset({"parquet", "polars"}),
+    code_version="1",
+    schema_version=1,
+    run_name="coverage_calendar",
+    description="Instrument by day: what there is, how much of the day it covers, how good it is, and why a day was "
+    "rejected; and the longest ranges to train on. Days not materialised yet show as missing.",
+)
+EXTERNAL_SERIES = Entry(
+    name="external_series",
+    group="sources",
+    space="series",
+    stage="data_collection",
+    kinds=frozenset({"parquet", "polars"}),
+    code_version="1",
+    schema_version=1,
+    run_name="external_series_{instrument}",
+    description="Values of one external series with the instant each was published, for as-of reading only.",
 )
 ALIGNED_GRID = Entry(
     name="aligned_grid",
@@ -182,6 +205,8 @@ ENTRIES: Mapping[str, Entry] = {
         ALIGNED_GRID,
         DAILY_AGGREGATES,
         MARKET_REGIME,
+        EXTERNAL_SERIES,
+        COVERAGE_CALENDAR,
         DATASET,
         HYPERPARAMETER_STUDY,
         TRAINED_MODEL,

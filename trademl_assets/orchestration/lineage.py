@@ -28,6 +28,9 @@ class Artifact:
         return f"{self.asset}/{self.key}"
 
 
+MAY_MISS_UPSTREAM = frozenset({"coverage_calendar"})
+"""Assets that tell what is missing rather than need it."""
+
 Upstream = Mapping[str, Callable[[str], tuple[Artifact, ...]]]
 """By asset: from a key to the partitions that it is made from."""
 Fingerprints = Mapping[str, Callable[[str], str]]
@@ -48,6 +51,8 @@ class Lineage:
             "aligned_grid": self._before_grid,
             "daily_aggregates": self._before_aggregates,
             "market_regime": self._before_regime,
+            "external_series": lambda _: (),
+            "coverage_calendar": lambda _: self._all_books(),
             "dataset": self._before_dataset,
             "hyperparameter_study": lambda key: (Artifact("dataset", split_key(key)[0]),),
             "trained_model": self._before_model,
@@ -61,6 +66,10 @@ class Lineage:
             "aligned_grid": lambda _: combine_fingerprints(configuration.grid.fingerprint(), self._all_instruments),
             "daily_aggregates": self._of_aggregates,
             "market_regime": lambda _: configuration.long_term.fingerprint(),
+            "external_series": self._of_series,
+            "coverage_calendar": lambda _: combine_fingerprints(
+                self._all_instruments, configuration.order_book.coverage.fingerprint()
+            ),
             "dataset": self._of_dataset,
             "hyperparameter_study": self._of_study,
             "trained_model": self._of_training,
@@ -83,7 +92,9 @@ class Lineage:
         Raises:
             MissingPartitionError: An upstream partition does not exist.
         """
-        upstream = {str(each): store.require(each.asset, each.key).content_hash for each in self.upstream(asset, key)}
+        find = store.manifest if asset in MAY_MISS_UPSTREAM else store.require
+        found = {str(each): find(each.asset, each.key) for each in self.upstream(asset, key)}
+        upstream = {place: "" if manifest is None else manifest.content_hash for place, manifest in found.items()}
         return Provenance(
             code_version=ENTRIES[asset].code_version,
             config_fingerprint=self.fingerprint(asset, key),
@@ -94,6 +105,13 @@ class Lineage:
     def is_tall(self, key: str) -> bool:
         """Tell whether a day (or day and instrument) is read as tall rows rather than imported as snapshots."""
         return day_of(key) >= self._market.tall_rows_from
+
+    def previous_raw_day(self, key: str) -> Artifact | None:
+        """Return the raw rows of the day before, whose levels decide what a day keeps; None on the first raw day."""
+        day, instrument = day_of(key) - timedelta(days=1), split_key(key)[1]
+        if day < max(self._market.first_day, self._market.tall_rows_from):
+            return None
+        return Artifact("raw_depth", join_key(day.isoformat(), instrument))
 
     def has_books(self, key: str) -> bool:
         """Tell whether a day has books, or exists as aggregates only."""
@@ -141,8 +159,21 @@ class Lineage:
         optimum = self._source("optimum_source") if self._market.optimum_source else ""
         return combine_fingerprints(self._configuration.evaluation.fingerprint(), optimum)
 
+    def _of_series(self, name: str) -> str:
+        market = self._market
+        days = f"{market.history_first_day} {market.last_day}"
+        return combine_fingerprints(market.sources[market.series[name]].fingerprint(), name, days)
+
+    def _all_books(self) -> tuple[Artifact, ...]:
+        days = days_between(self._market.first_day, self._market.last_day)
+        keys = (join_key(day.isoformat(), name) for day in days for name in self._instruments)
+        return tuple(Artifact("book_snapshots", key) for key in keys)
+
     def _before_snapshots(self, key: str) -> tuple[Artifact, ...]:
-        return (Artifact("raw_depth", key),) if self.is_tall(key) else ()
+        if not self.is_tall(key):
+            return ()
+        before = self.previous_raw_day(key)
+        return (Artifact("raw_depth", key),) if before is None else (before, Artifact("raw_depth", key))
 
     def _before_grid(self, day: str) -> tuple[Artifact, ...]:
         return tuple(Artifact("book_snapshots", join_key(day, name)) for name in self._instruments)

@@ -2,12 +2,22 @@
 
 import dagster as dg
 
-from trademl_assets.orchestration.partitions import DAY, EXPERIMENT
+from trademl_assets.orchestration.partitions import DAY, EXPERIMENT, INSTRUMENT
 
 
 def all_instruments_of_the_day() -> dg.PartitionMapping:
     """A day depends on every instrument's partition of that day."""
     return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=DAY)
+
+
+def same_and_previous_day() -> dg.PartitionMapping:
+    """A day of an instrument depends on the same day and on the day before, where that exists."""
+    return dg.MultiPartitionMapping(
+        {
+            DAY: dg.DimensionPartitionMapping(DAY, trailing_days(2)),
+            INSTRUMENT: dg.DimensionPartitionMapping(INSTRUMENT, dg.IdentityPartitionMapping()),
+        }
+    )
 
 
 def same_day_where_it_exists() -> dg.PartitionMapping:

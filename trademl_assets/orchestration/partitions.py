@@ -17,6 +17,7 @@ INSTRUMENT = "instrument"
 EXPERIMENT = "experiment"
 MODEL = "model"
 SEPARATOR = "|"
+WHOLE_MARKET = "all"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Spaces:
         books: Day and instrument, from the first day with books.
         days: Days with books.
         history: Days that exist at least as daily aggregates.
+        series: Configured external series.
+        market: One partition for all days and instruments together.
         experiments: Configured datasets.
         trials: Experiment and model.
     """
@@ -34,6 +37,8 @@ class Spaces:
     books: dg.MultiPartitionsDefinition
     days: dg.DailyPartitionsDefinition
     history: dg.DailyPartitionsDefinition
+    series: dg.StaticPartitionsDefinition
+    market: dg.StaticPartitionsDefinition
     experiments: dg.StaticPartitionsDefinition
     trials: dg.MultiPartitionsDefinition
 
@@ -49,6 +54,8 @@ def build_spaces(configuration: Configuration) -> Spaces:
         books=dg.MultiPartitionsDefinition({DAY: days, INSTRUMENT: instruments}),
         days=days,
         history=_daily(market.history_first_day, market.last_day),
+        series=dg.StaticPartitionsDefinition(sorted(market.series)),
+        market=dg.StaticPartitionsDefinition([WHOLE_MARKET]),
         experiments=experiments,
         trials=dg.MultiPartitionsDefinition({EXPERIMENT: experiments, MODEL: models}),
     )

@@ -6,6 +6,7 @@ import polars as pl
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import BOOK_SNAPSHOTS, RAW_DEPTH
 from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.mappings import same_and_previous_day
 from trademl_assets.orchestration.metadata import Facts
 from trademl_assets.orchestration.partitions import day_of, split_key
 from trademl_assets.order_book.compression import compress_day
@@ -54,7 +55,7 @@ def build_order_book_assets(deployment: Deployment) -> list[dg.AssetsDefinition]
     def make(work: Work) -> Facts:
         return compress(work) if deployment.lineage.is_tall(work.key) else import_history(work)
 
-    deps = [dg.AssetDep(RAW_DEPTH.name)]
+    deps = [dg.AssetDep(RAW_DEPTH.name, partition_mapping=same_and_previous_day())]
     return [partitioned_asset(deployment, BOOK_SNAPSHOTS, make, deps=deps, resources=frozenset({"sources"}))]
 
 

@@ -1,10 +1,11 @@
-"""raw_depth: tall rows as a source hands them out."""
+"""raw_depth: tall rows as a source hands them out. external_series: what comes from elsewhere, as it was published."""
 
 import dagster as dg
 
 from trademl_assets.foundation.errors import SourceError
+from trademl_assets.grid.external_plots import draw_series
 from trademl_assets.orchestration.batch import Work, partitioned_asset
-from trademl_assets.orchestration.catalog import RAW_DEPTH
+from trademl_assets.orchestration.catalog import EXTERNAL_SERIES, RAW_DEPTH
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.metadata import Facts, table_facts
 from trademl_assets.orchestration.partitions import day_of, split_key
@@ -29,4 +30,14 @@ def build_source_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         plot = draw_raw_day(rows, instrument.name, day_of(work.key)) if work.draws else b""
         return table_facts(rows, numbers={"instants": rows["ts"].n_unique()}, plot=plot)
 
-    return [partitioned_asset(deployment, RAW_DEPTH, extract, resources=frozenset({"sources"}))]
+    def extract_series(work: Work) -> Facts:
+        market = configuration.market
+        rows = work.resource("sources").series(work.key).series(work.key, market.history_first_day, market.last_day)
+        work.writer.table("data", rows)
+        work.writer.rows(rows.height)
+        return table_facts(rows, numbers={"values": rows.height}, plot=draw_series(rows, work.key))
+
+    assets = [partitioned_asset(deployment, RAW_DEPTH, extract, resources=frozenset({"sources"}))]
+    if configuration.market.series:
+        assets.append(partitioned_asset(deployment, EXTERNAL_SERIES, extract_series, resources=frozenset({"sources"})))
+    return assets

@@ -8,6 +8,8 @@ from trademl_assets.orchestration.catalog import Entry
 from trademl_assets.orchestration.partitions import split_key
 
 _DAYS = frozenset({"books", "days", "history"})
+_WHOLES = frozenset({"series", "market"})
+"""Spaces whose partitions span all days."""
 
 
 class RunNames:
@@ -26,6 +28,8 @@ class RunNames:
         tags = {"stage": entry.stage, "dagster_asset": entry.name, "partitions": str(len(keys))}
         if entry.space in _DAYS:
             return tags | {"asset": facts["instrument"], "days": facts["day"]}
+        if entry.space in _WHOLES:
+            return tags | {"asset": facts["instrument"]}
         tags |= {"asset": facts["target"], "prediction_horizon": facts["horizon"], "experiment": facts["experiment"]}
         return tags | ({"model_key": facts["model"]} if facts["model"] else {})
 
@@ -39,6 +43,8 @@ class RunNames:
         facts["version"] = str(entry.schema_version)
         if entry.space in _DAYS:
             return facts | {"day": first, "instrument": second or "all"}
+        if entry.space in _WHOLES:
+            return facts | {"instrument": _several("series", [part[0] for part in parts])}
         experiments = sorted({part[0] for part in parts})
         datasets = [self._datasets[name] for name in experiments]
         return facts | {

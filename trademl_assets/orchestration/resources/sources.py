@@ -3,8 +3,8 @@
 from functools import cache
 from typing import Any
 
-from trademl_assets.sources.contract import AggregateSource, DepthSource, OptimumSource, SnapshotSource
-from trademl_assets.sources.market import MarketParameters, build_source
+from trademl_assets.sources.contract import AggregateSource, DepthSource, OptimumSource, SeriesSource, SnapshotSource
+from trademl_assets.sources.market import MarketParameters, build_series_source, build_source
 
 
 class MarketSources:
@@ -38,6 +38,11 @@ class MarketSources:
         if self._market.optimum_source is None:
             return None
         source: OptimumSource = self._built("optimum_source")
+        return source
+
+    def series(self, name: str) -> SeriesSource:
+        """Source of an external series."""
+        source: SeriesSource = build_series_source(self._market, name)
         return source
 
     def _build(self, role: str) -> Any:

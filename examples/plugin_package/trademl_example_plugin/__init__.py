@@ -1,0 +1,1 @@
+"""Plug-ins of another package, found through entry points."""

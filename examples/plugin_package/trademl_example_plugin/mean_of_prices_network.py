@@ -1,0 +1,48 @@
+"""The network of `mean_of_prices`."""
+
+import torch
+from torch import Tensor, nn
+
+from trademl_assets.models.inputs import ModelInputs, StreamInput
+from trademl_assets.models.network import Network, SegmentBatch
+from trademl_example_plugin.mean_of_prices import MeanOfPricesParameters
+
+
+class ScaledPrices:
+    """The price stream, centred and scaled as the dataset was fitted."""
+
+    streams = ("price",)
+
+    def __init__(self, stream: StreamInput) -> None:
+        self.width = len(stream.columns)
+        self._center, self._scale = torch.from_numpy(stream.center), torch.from_numpy(stream.scale)
+        self._clip = stream.clip
+
+    def __call__(self, raw: dict[str, Tensor]) -> Tensor:
+        """Return (T, width) float32."""
+        return ((raw["price"] - self._center) / self._scale).clamp(-self._clip, self._clip)
+
+
+class MeanOfPrices(Network):
+    """Class logits from the mean of the last steps."""
+
+    def __init__(self, parameters: MeanOfPricesParameters, inputs: ModelInputs) -> None:
+        super().__init__()
+        self.step_features = ScaledPrices(inputs.stream("price"))
+        self.patch_steps = self.window_steps = parameters.steps
+        self.streams = parameters.streams
+        self.layer = nn.Linear(self.step_features.width, inputs.classes)
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        """Return (N, C) logits."""
+        segment = torch.tensor(batch.view_segment, device=batch.steps.device)[batch.decision_view]
+        phase = torch.tensor(batch.view_phase, device=batch.steps.device)[batch.decision_view]
+        first = phase + 1 + (batch.decision_patches - 1) * self.patch_steps
+        positions = first[:, None] + torch.arange(self.patch_steps, device=batch.steps.device)
+        logits: Tensor = self.layer(batch.steps[segment[:, None], positions].mean(dim=1))
+        return logits
+
+
+def build(parameters: MeanOfPricesParameters, inputs: ModelInputs) -> MeanOfPrices:
+    """Build the network with fresh weights from torch's global random state."""
+    return MeanOfPrices(parameters, inputs)
