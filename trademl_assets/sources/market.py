@@ -9,8 +9,11 @@ from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, mode
 from trademl_assets.foundation.choice import chosen, known
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import Parameters
-from trademl_assets.sources import binance, files, simulator  # noqa: F401 -- importing registers the kinds
+from trademl_assets.sources import files, simulator  # noqa: F401 -- importing registers the kinds
 from trademl_assets.sources.contract import SOURCES, InstrumentParameters
+from trademl_assets.sources.events import binance_capture  # noqa: F401 -- the same
+
+SeriesName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,60}$")]
 
 
 class SourceChoice(Parameters):
@@ -41,6 +44,7 @@ class MarketParameters(Parameters):
         snapshot_source: Source of compressed snapshots, null where none is needed.
         aggregate_source: Source of the aggregates before `first_day`, null where none is needed.
         optimum_source: Source that knows the best possible forecast, null on a real market.
+        series: External series by name, each with the source that delivers it; empty where there are none.
     """
 
     instruments: Annotated[tuple[InstrumentParameters, ...], Field(min_length=1)]
@@ -53,6 +57,7 @@ class MarketParameters(Parameters):
     snapshot_source: str | None
     aggregate_source: str | None
     optimum_source: str | None
+    series: dict[SeriesName, str]
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -72,6 +77,9 @@ class MarketParameters(Parameters):
         }
         for role, is_needed in needed.items():
             self._check_role(role, is_needed=is_needed)
+        for name, source in self.series.items():
+            if source not in self.sources:
+                raise ValueError(f"series {name}: {source!r} is not configured -> name one of {sorted(self.sources)}")
         return self
 
     def _check_role(self, role: str, *, is_needed: bool) -> None:
@@ -102,5 +110,14 @@ def build_source(market: MarketParameters, role: str) -> Any:
     name = getattr(market, role)
     if name is None:
         raise ConfigError(f"market.yaml: {role} is null -> name one of the configured sources {sorted(market.sources)}")
+    return _build(market, name)
+
+
+def build_series_source(market: MarketParameters, series: str) -> Any:
+    """Build the source that delivers an external series; it has the methods of `SeriesSource`."""
+    return _build(market, market.series[series])
+
+
+def _build(market: MarketParameters, name: str) -> Any:
     choice = market.sources[name]
     return SOURCES.get(choice.kind)(choice.parameters, market.instruments_by_name())

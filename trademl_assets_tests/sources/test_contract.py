@@ -9,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 
 from trademl_assets.foundation.errors import ConfigError, DataQualityError
-from trademl_assets.sources.binance import BinanceCaptureSource
 from trademl_assets.sources.contract import (
     AGGREGATE_SCHEMA,
     SNAPSHOT_ARRAYS,
@@ -21,6 +20,7 @@ from trademl_assets.sources.contract import (
     snapshot_schema,
 )
 from trademl_assets.sources.contracts import aggregate_contract, require_contract, snapshot_contract, tall_contract
+from trademl_assets.sources.events.binance_capture import BinanceCaptureSource
 from trademl_assets.sources.files import DepthFilesSource, SnapshotFilesSource
 
 SLOTS = 3

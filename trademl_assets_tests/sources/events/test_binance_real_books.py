@@ -11,7 +11,7 @@ import pytest
 
 from trademl_assets.foundation.errors import SequenceGapError
 from trademl_assets.sources.contracts import require_contract, tall_contract
-from trademl_assets_tests.sources.binance_messages import instrument, list_capture, source, stream_capture
+from trademl_assets_tests.sources.events.binance_messages import instrument, list_capture, source, stream_capture
 
 ETHBTC_DAY = date(2020, 11, 1)
 VENUES_DAY = date(2024, 8, 8)

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from trademl_assets.foundation.calendar import day_start
 from trademl_assets.foundation.errors import SequenceGapError, SourceError
-from trademl_assets.sources.book_builder import BookBuilder, DepthDiff, InitialBook
-from trademl_assets_tests.sources.binance_messages import (
+from trademl_assets.sources.events.book_builder import BookBuilder
+from trademl_assets.sources.events.continuity import SpotChain
+from trademl_assets.sources.events.messages import DepthDiff, InitialBook
+from trademl_assets.sources.events.price_keys import PriceKeys
+from trademl_assets_tests.sources.events.binance_messages import (
     DAY,
     answer,
     diff,
@@ -181,7 +184,7 @@ def test_captures_follow_one_another_and_may_not_overlap(tmp_path: Path) -> None
     ("diffs", "numbers"),
     [
         ([diff(1, 12, 13)], ["U <= 11", "U = 12"]),  # the first after the answer
-        ([diff(1, 10, 12), diff(2, 14, 15)], ["U <= 13", "U = 14", "update id 12"]),
+        ([diff(1, 10, 12), diff(2, 14, 15)], ["U <= 13", "U = 14", "after id 12"]),
     ],
 )
 def test_a_gap_on_spot_is_refused(tmp_path: Path, diffs: list[dict[str, Any]], numbers: list[str]) -> None:
@@ -262,7 +265,7 @@ def test_any_chain_builds_the_book_and_any_missing_link_is_refused(chain: list[D
     expected: dict[Decimal, float] = {Decimal("0.3"): 1.0}
     for link in chain:
         expected |= {Decimal(price): float(quantity) for price, quantity in link.bids}
-    assert book.bids == {int(price * 10**8): quantity for price, quantity in expected.items() if quantity}
+    assert book.bids.levels == {int(price * 10**8): quantity for price, quantity in expected.items() if quantity}
 
     missing = data.draw(st.integers(0, len(chain) - 2))
     with pytest.raises(SequenceGapError, match=f"diff {missing + 1}: .*U = {chain[missing + 1].first_update_id}"):
@@ -270,7 +273,7 @@ def test_any_chain_builds_the_book_and_any_missing_link_is_refused(chain: list[D
 
 
 def built(bids: list[tuple[str, str]], chain: list[DepthDiff]) -> BookBuilder:
-    book = BookBuilder(InitialBook("answer", None, 10, bids, []), "spot")
+    book = BookBuilder(InitialBook("answer", None, 10, bids, []), SpotChain(), PriceKeys(8))
     for link in chain:
         book.apply(link)
     return book

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trademl_assets.foundation.calendar import day_start, to_microseconds
-from trademl_assets.sources.binance import BinanceCaptureParameters, BinanceCaptureSource
 from trademl_assets.sources.contract import InstrumentParameters
+from trademl_assets.sources.events.binance_capture import BinanceCaptureParameters, BinanceCaptureSource
 
 DAY = date(2024, 3, 5)
 DAY_US = to_microseconds(day_start(DAY))
@@ -17,6 +17,10 @@ LIMITS: dict[str, Any] = {
     "max_levels": 5,
     "max_silence_seconds": 60,
     "max_clock_regress_milliseconds": 0,
+    "price_decimals": 8,
+    "without_initial_book": "refuse",
+    "warm_up_seconds": 0,
+    "on_gap": "refuse",
     "max_diffs_before_book": 10,
     "max_file_bytes": 1_000_000,
     "max_message_bytes": 100_000,
