@@ -1,11 +1,10 @@
-"""Source kinds that import Parquet files: compressed snapshots (`snapshot_files`), books as lists (`depth_files`)."""
+"""Source kind `snapshot_files`: history that is already compressed, from Parquet files."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import polars as pl
 from pydantic import Field
 
@@ -14,11 +13,9 @@ from trademl_assets.foundation.environment_text import EnvironmentText
 from trademl_assets.foundation.errors import ConfigError, SourceError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.sources.capped_parquet import ParquetCaps, read_parquet_capped
-from trademl_assets.sources.contract import SOURCES, TALL_SCHEMA, InstrumentParameters, snapshot_schema
-from trademl_assets.sources.tall_layout import FlatSide, lay_out
+from trademl_assets.sources.contract import SOURCES, InstrumentParameters, snapshot_schema
 
 DAY_PLACEHOLDER = "{day}"
-LIST_COLUMNS = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
 class ParquetFiles(Parameters):
@@ -43,18 +40,6 @@ class SnapshotFilesParameters(ParquetFiles):
     """
 
     slots: Annotated[int, Field(ge=1)]
-
-
-class DepthFilesParameters(ParquetFiles):
-    """Parameters of `depth_files`.
-
-    Attributes:
-        equal: For each instrument, columns and the text they must equal, where a file holds several instruments.
-        max_levels: Most levels a side.
-    """
-
-    equal: dict[str, dict[str, str]]
-    max_levels: Annotated[int, Field(ge=1)]
 
 
 @SOURCES.register("snapshot_files")
@@ -84,9 +69,7 @@ class SnapshotFilesSource:
         """
         schema = snapshot_schema(self._settings.slots)
         frames = []
-        for origin, frame in _rows_of_window(
-            self._settings, instrument, day, lead_in_seconds, columns=list(schema), conditions=[]
-        ):
+        for origin, frame in _rows_of_window(self._settings, instrument, day, lead_in_seconds, list(schema)):
             for name, expected in schema.items():
                 if frame.schema[name] != expected:
                     raise SourceError(
@@ -97,75 +80,6 @@ class SnapshotFilesSource:
                 raise SourceError(f"{origin}: nulls in {', '.join(absent)} -> absent levels are NaN, rows are whole")
             frames.append(frame)
         return _in_time_order(pl.concat(frames), self._settings, instrument, day)
-
-
-@SOURCES.register("depth_files")
-class DepthFilesSource:
-    """Raw depth from Parquet files with one row per book: `ts`, `last_update_id`, and the lists of `LIST_COLUMNS`.
-
-    Args:
-        parameters: What to read.
-        instruments: Configured instruments by name.
-
-    Raises:
-        ConfigError: A file is given for an instrument that is not configured.
-    """
-
-    parameters = DepthFilesParameters
-
-    def __init__(self, parameters: DepthFilesParameters, instruments: Mapping[str, InstrumentParameters]) -> None:
-        _require_known(parameters, instruments)
-        self._settings = parameters
-
-    def extract(self, instrument: InstrumentParameters, day: date, lead_in_seconds: int) -> pl.DataFrame:
-        """Rows of `TALL_SCHEMA` within [start of `day` - `lead_in_seconds`, end of `day`).
-
-        Returns:
-            The books of the files down to `max_levels`; `batch_id` is `last_update_id`.
-
-        Raises:
-            SourceError: No file, no row on the day itself, or a file that is damaged, of another layout, or not in the
-                order of time; names instrument, day and file.
-        """
-        conditions = [pl.col(name) == text for name, text in self._settings.equal.get(instrument.name, {}).items()]
-        columns = ["ts", "last_update_id", *LIST_COLUMNS]
-        frames = []
-        for origin, frame in _rows_of_window(
-            self._settings, instrument, day, lead_in_seconds, columns=columns, conditions=conditions
-        ):
-            try:
-                frames.append(
-                    frame.select(
-                        pl.col("ts").cast(TALL_SCHEMA["ts"]),
-                        pl.col("last_update_id").cast(pl.Int64),
-                        *(
-                            pl.col(name).cast(pl.List(pl.Float64)).list.head(self._settings.max_levels)
-                            for name in LIST_COLUMNS
-                        ),
-                    )
-                )
-            except pl.exceptions.PolarsError as error:
-                raise SourceError(f"{origin}: columns are of other types ({error}) -> check the layout") from error
-            if not frames[-1].select(_same_depth("bid"), _same_depth("ask")).to_numpy().all():
-                raise SourceError(
-                    f"{origin}: a book has prices without sizes or sizes without prices -> fetch it again"
-                )
-        books = _in_time_order(pl.concat(frames), self._settings, instrument, day)
-        return lay_out(books["ts"], books["last_update_id"].to_numpy(), _side(books, "bid"), _side(books, "ask"))
-
-
-def _same_depth(side: str) -> pl.Expr:
-    same = pl.col(f"{side}_price").list.len() == pl.col(f"{side}_size").list.len()
-    return same.fill_null(value=False).all().alias(side)
-
-
-def _side(books: pl.DataFrame, side: str) -> FlatSide:
-    prices, sizes = books[f"{side}_price"], books[f"{side}_size"]
-    return FlatSide(
-        depths=prices.list.len().to_numpy().astype(np.int64),
-        prices=prices.explode(empty_as_null=False).to_numpy(),
-        quantities=sizes.explode(empty_as_null=False).to_numpy(),
-    )
 
 
 def _require_known(parameters: ParquetFiles, instruments: Mapping[str, InstrumentParameters]) -> None:
@@ -180,9 +94,7 @@ def _rows_of_window(
     instrument: InstrumentParameters,
     day: date,
     lead_in_seconds: int,
-    *,
     columns: list[str],
-    conditions: list[pl.Expr],
 ) -> list[tuple[str, pl.DataFrame]]:
     """Origin and wanted rows of each file that the window touches; a missing file of an earlier day is passed over."""
     path = parameters.files.get(instrument.name)
@@ -191,14 +103,13 @@ def _rows_of_window(
     start, end = day_bounds(day)
     first = start - timedelta(seconds=lead_in_seconds)
     caps = ParquetCaps(parameters.max_rows, parameters.max_file_bytes)
-    wanted = pl.all_horizontal(_within(first, end), *conditions)
     frames = []
     for file_day in days_between(first.date(), day) if DAY_PLACEHOLDER in path else (day,):
         file = Path(path.replace(DAY_PLACEHOLDER, file_day.isoformat()))
         if file_day != day and not file.exists():
             continue
         origin = f"{instrument.name} on {day}, file {file}"
-        frames.append((origin, read_parquet_capped(file, origin, caps, wanted, columns)))
+        frames.append((origin, read_parquet_capped(file, origin, caps, _within(first, end), columns)))
     return frames
 
 

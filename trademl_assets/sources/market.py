@@ -12,6 +12,14 @@ from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.sources import files, simulator  # noqa: F401 -- importing registers the kinds
 from trademl_assets.sources.contract import SOURCES, InstrumentParameters
 from trademl_assets.sources.events import binance_capture  # noqa: F401 -- the same
+from trademl_assets.sources.formats import (  # noqa: F401 -- the same
+    binance_book_ticker,
+    json_level_files,
+    level_column_files,
+    list_column_files,
+    tall_files,
+    tardis_snapshots,
+)
 
 SeriesName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,60}$")]
 

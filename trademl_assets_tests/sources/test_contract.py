@@ -21,7 +21,8 @@ from trademl_assets.sources.contract import (
 )
 from trademl_assets.sources.contracts import aggregate_contract, require_contract, snapshot_contract, tall_contract
 from trademl_assets.sources.events.binance_capture import BinanceCaptureSource
-from trademl_assets.sources.files import DepthFilesSource, SnapshotFilesSource
+from trademl_assets.sources.files import SnapshotFilesSource
+from trademl_assets.sources.formats.list_column_files import DepthFilesSource
 
 SLOTS = 3
 BTC = {

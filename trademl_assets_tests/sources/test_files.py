@@ -1,7 +1,7 @@
-"""Importing compressed snapshots and listed books from Parquet files."""
+"""Importing compressed snapshots from Parquet files."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,10 @@ import pytest
 from trademl_assets.foundation.errors import ConfigError, SourceError
 from trademl_assets.sources.contract import SNAPSHOT_ARRAYS, snapshot_schema
 from trademl_assets.sources.files import (
-    DepthFilesParameters,
-    DepthFilesSource,
     SnapshotFilesParameters,
     SnapshotFilesSource,
 )
-from trademl_assets_tests.sources.binance_messages import DAY, instrument, list_capture, source
+from trademl_assets_tests.sources.binance_messages import DAY, instrument
 
 SLOTS = 3
 ABC = instrument()
@@ -39,29 +37,9 @@ def snapshots(*seconds: int) -> pl.DataFrame:
     return pl.DataFrame({**rows, **dict.fromkeys(SNAPSHOT_ARRAYS, levels)}, schema=snapshot_schema(SLOTS))
 
 
-def books(*seconds: int) -> pl.DataFrame:
-    """Books as lists `seconds` after the day's midnight."""
-    return pl.DataFrame(
-        {
-            "ts": [MIDNIGHT + timedelta(seconds=second) for second in seconds],
-            "venue": ["spot"] * len(seconds),
-            "last_update_id": list(seconds),
-            "bid_price": [[100.0, 99.0, 98.0]] * len(seconds),
-            "bid_size": [[1.0, 2.0, 3.0]] * len(seconds),
-            "ask_price": [[101.0]] * len(seconds),
-            "ask_size": [[4.0]] * len(seconds),
-        }
-    )
-
-
 def snapshot_source(path: Path, **changes: Any) -> SnapshotFilesSource:
     settings = {"files": {"ABC": str(path)}, "slots": SLOTS, **CAPS, **changes}
     return SnapshotFilesSource(SnapshotFilesParameters.model_validate_json(json.dumps(settings)), {"ABC": ABC})
-
-
-def depth_source(path: Path, **changes: Any) -> DepthFilesSource:
-    settings = {"files": {"ABC": str(path)}, "equal": {"ABC": {"venue": "spot"}}, "max_levels": 2, **CAPS, **changes}
-    return DepthFilesSource(DepthFilesParameters.model_validate_json(json.dumps(settings)), {"ABC": ABC})
 
 
 def refusal_of(path: Path, **changes: Any) -> str:
@@ -151,49 +129,3 @@ def test_a_file_that_declares_too_much_is_refused_unread(tmp_path: Path) -> None
 def test_files_of_an_unknown_instrument_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown instruments XYZ"):
         snapshot_source(tmp_path, files={"XYZ": "x.parquet"})
-
-
-def test_listed_books_become_tall_rows(tmp_path: Path) -> None:
-    other = books(1, 11).with_columns(venue=pl.lit("usdm"))
-    pl.concat([books(-10, 0, 10), other]).sort("ts").write_parquet(tmp_path / "books.parquet")
-
-    tall = depth_source(tmp_path / "books.parquet").extract(ABC, DAY, 0)
-
-    assert tall["batch_id"].to_list() == [0, 0, 10, 10]
-    assert tall["level"].to_list() == [0, 1, 0, 1]
-    assert tall["bid_price"].to_list() == [100.0, 99.0, 100.0, 99.0]
-    assert tall["bid_quantity"].to_list() == [1.0, 2.0, 1.0, 2.0]
-    assert tall["ask_price"].to_list() == [101.0, None, 101.0, None]
-    assert tall["ask_quantity"].to_list() == [4.0, None, 4.0, None]
-
-
-@pytest.mark.parametrize(
-    ("frame", "part"),
-    [
-        (books(0, 10).with_columns(bid_size=pl.lit([1.0])), "prices without sizes"),
-        (books(0, 10).with_columns(bid_size=pl.lit(None, dtype=pl.List(pl.Float64))), "prices without sizes"),
-        (books(0, 10).with_columns(bid_price=pl.lit("many")), "other types"),
-        (books(0, 10).drop("venue"), "another layout"),
-    ],
-)
-def test_listed_books_of_another_layout_are_refused(tmp_path: Path, frame: pl.DataFrame, part: str) -> None:
-    frame.write_parquet(tmp_path / "odd.parquet")
-
-    with pytest.raises(SourceError, match=part) as refusal:
-        depth_source(tmp_path / "odd.parquet").extract(ABC, DAY, 0)
-    assert "odd.parquet" in str(refusal.value)
-
-
-def test_listed_books_equal_the_books_rebuilt_from_the_capture(market_data: Path) -> None:
-    day = date(2020, 11, 1)
-    folder = market_data / "lob-binance-ethbtc-1000lvl"
-    ethbtc = instrument("ABC", "spot", "ETHBTC")
-    stem = folder / "raw" / "ETHBTC_2020-11-01T09-00-00"
-    capture = list_capture(Path(f"{stem}_snapshot.json.gz"), Path(f"{stem}_update.json.gz"), day)
-    rebuilt = source(ethbtc, capture, cadence_seconds=10, max_levels=1000, max_file_bytes=100_000_000)
-
-    listed = depth_source(
-        folder / "ETHBTC_snapshots_10s.parquet", equal={}, max_levels=1000, max_file_bytes=100_000_000
-    )
-
-    assert listed.extract(ethbtc, day, 0).equals(rebuilt.extract(ethbtc, day, 0))
