@@ -15,10 +15,9 @@ from trademl_assets.sources.files import (
     SnapshotFilesParameters,
     SnapshotFilesSource,
 )
-from trademl_assets_tests.sources.binance_messages import DAY, instrument
+from trademl_assets_tests.sources.formats.configured import ABC, DAY
 
 SLOTS = 3
-ABC = instrument()
 MIDNIGHT = datetime(2024, 3, 5, tzinfo=UTC)
 CAPS: dict[str, Any] = {"max_rows": 1_000, "max_file_bytes": 1_000_000}
 
