@@ -11,7 +11,14 @@ from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.sources import files, simulator  # noqa: F401 -- importing registers the kinds
 from trademl_assets.sources.contract import SOURCES, InstrumentParameters
-from trademl_assets.sources.events import binance_capture  # noqa: F401 -- the same
+from trademl_assets.sources.events import (  # noqa: F401 -- the same
+    binance_capture,
+    binance_depth_csv,
+    binance_lob_capture,
+    cryptofeed_capture,
+    order_events,
+    tardis_incremental,
+)
 from trademl_assets.sources.formats import (  # noqa: F401 -- the same
     binance_book_ticker,
     json_level_files,

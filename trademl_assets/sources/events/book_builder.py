@@ -37,6 +37,7 @@ class BookBuilder:
         self._rule = rule
         self._keys = keys
         self._checked = checked
+        self._keep_best = initial.keep_best
         self._change(initial)
         self._check_after(initial)
 
@@ -70,13 +71,13 @@ class BookBuilder:
         """Whether the book is newer than the diff, so that it is to be passed over."""
         return self._rule.contains(self.last_update_id, diff, moving=self.moving)
 
-    def has(self, side: BookSide, price: str) -> bool:
-        """Whether a side has a level at a price.
+    def key(self, price: str) -> int:
+        """Key of a price.
 
         Raises:
             ValueError: The price is not a number in range.
         """
-        return self._keys[price] in side.levels
+        return self._keys[price]
 
     def _check_after(self, message: InitialBook | DepthDiff) -> None:
         check: BookCheck | None = message.check
@@ -100,6 +101,8 @@ class BookBuilder:
                             moved.add(key)
                     else:
                         raise _bad_quantity(price, text)
+                if self._keep_best is not None:
+                    side.keep_best(self._keep_best)
         except (ValueError, TypeError) as error:
             raise SourceError(f"{change.place}: bad level: {error} -> fetch the file again") from error
 

@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -60,7 +60,7 @@ class SamplingParameters(Parameters):
         max_silence_seconds: An instant is left out when the latest depth message is older than this.
         max_clock_regress_milliseconds: Furthest that the clock of the messages may step back; less is read as
             standing still.
-        price_decimals: Most decimals of a price; prices are kept exactly as integers of this unit, below 2**53.
+        price_decimals: Most decimals of a price; prices are kept exactly as integers of this unit, below 2**63.
         max_file_bytes: Larger files are refused, counted after decompression.
         max_message_bytes: Longer lines are refused.
     """
@@ -121,11 +121,13 @@ class Reading:
         instrument: Instrument that is asked for.
         title: Instrument and day, for messages.
         caps: Most that is read.
+        notes: Facts that a format adds while it reads; one capture each.
     """
 
     instrument: InstrumentParameters
     title: str
     caps: ReadingCaps
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def origin(self, path: str) -> str:
         """Instrument, day and file, for messages."""
@@ -182,10 +184,6 @@ class CaptureSource(ABC, Generic[C]):
             SourceError: A file cannot be read, is not in its layout, or speaks of another symbol.
         """
 
-    def notes(self, capture: C) -> dict[str, Any]:  # noqa: ARG002 -- most kinds have nothing to add
-        """Further facts of a capture, told after its messages were read."""
-        return {}
-
     def extract(self, instrument: InstrumentParameters, day: date, lead_in_seconds: int) -> pl.DataFrame:
         """States of the book within [start of `day` - `lead_in_seconds`, end of `day`).
 
@@ -213,8 +211,10 @@ class CaptureSource(ABC, Generic[C]):
         ]
         if not captures:
             raise SourceError(f"{title}: no capture covers the day -> add one under captures, or leave the day out")
-        reading = Reading(instrument, title, self._settings.caps)
-        parts = [self._play(capture, reading, first_us, end_us) for capture in captures]
+        parts = [
+            self._play(capture, Reading(instrument, title, self._settings.caps), first_us, end_us)
+            for capture in captures
+        ]
         frames = [frame for frame, _ in parts if not frame.is_empty()]
         for earlier, later in pairwise(frames):
             if earlier["ts"][-1] >= later["ts"][0]:
@@ -262,7 +262,7 @@ class CaptureSource(ABC, Generic[C]):
             ],
             "instants": rows["ts"].n_unique(),
             "instants_left_out": dict(sorted(sampler.left_out.items())),
-            **self.notes(capture),
+            **reading.notes,
         }
         return rows, facts
 

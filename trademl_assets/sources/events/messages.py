@@ -34,6 +34,7 @@ class InitialBook:
         asks: The same.
         in_stream: Whether it stands in the stream of changes itself: it replaces every book before it and contains
             every change before it. A REST answer does neither.
+        keep_best: Levels a side that the venue goes on telling about: deeper ones are forgotten; None keeps all.
         check: What the message tells about the book.
     """
 
@@ -43,6 +44,7 @@ class InitialBook:
     bids: Levels
     asks: Levels
     in_stream: bool = False
+    keep_best: int | None = None
     check: BookCheck | None = None
 
 
