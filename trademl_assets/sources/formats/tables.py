@@ -233,7 +233,7 @@ class _CsvTable(Table):
                 separator=self._delimiter,
                 has_header=self._has_header,
                 schema=types,
-                columns=list(columns),
+                columns=[self.names.index(name) for name in columns],
                 null_values=list(self._missing) or None,
             ).select(*columns)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
