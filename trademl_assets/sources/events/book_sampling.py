@@ -75,7 +75,8 @@ class BookSampler:
         """Look at the book at every instant before `clock_us`, the clock of the message about to be applied."""
         self._look(book, clock_us)
         if self._known_us is not None:
-            self._count_out(max(self._known_us, self._latest_us + self._max_silence_us + 1), clock_us, "silence")
+            if clock_us > (silent_us := self._latest_us + self._max_silence_us + 1):
+                self._count_out(max(self._known_us, silent_us), clock_us, "silence")
             self._known_us = max(self._known_us, clock_us)
         self._latest_us = clock_us
 
