@@ -15,6 +15,15 @@ from trademl_assets.foundation.errors import SourceError
 
 BYTES_PER_VALUE = 8
 
+PARQUET_DAMAGE = (
+    OSError,
+    UnicodeDecodeError,
+    pa.ArrowException,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+)
+"""What the readers raise on a damaged file."""
+
 
 @dataclass(frozen=True)
 class ParquetCaps:
@@ -88,5 +97,5 @@ def read_parquet_capped(
         return pl.scan_parquet(path).filter(wanted).select(columns).collect()
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{origin}: cannot be read ({error}) -> check the path, fetch the file again") from error
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except PARQUET_DAMAGE as error:
         raise SourceError(f"{origin}: damaged or of another layout ({error}) -> fetch the file again") from error

@@ -13,7 +13,9 @@ from trademl_assets.foundation.environment_text import EnvironmentText
 from trademl_assets.foundation.errors import ConfigError, SourceError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.sources.capped_parquet import ParquetCaps, read_parquet_capped
+from trademl_assets.sources.capped_reading import ReadingCaps
 from trademl_assets.sources.contract import SOURCES, InstrumentParameters, snapshot_schema
+from trademl_assets.sources.formats.recognise import require_format
 
 DAY_PLACEHOLDER = "{day}"
 
@@ -103,12 +105,14 @@ def _rows_of_window(
     start, end = day_bounds(day)
     first = start - timedelta(seconds=lead_in_seconds)
     caps = ParquetCaps(parameters.max_rows, parameters.max_file_bytes)
+    reading = ReadingCaps(parameters.max_file_bytes, parameters.max_file_bytes)
     frames = []
     for file_day in days_between(first.date(), day) if DAY_PLACEHOLDER in path else (day,):
         file = Path(path.replace(DAY_PLACEHOLDER, file_day.isoformat()))
         if file_day != day and not file.exists():
             continue
         origin = f"{instrument.name} on {day}, file {file}"
+        require_format(file, origin, reading, frozenset({"snapshot_files"}))
         frames.append((origin, read_parquet_capped(file, origin, caps, _within(first, end), columns)))
     return frames
 

@@ -112,6 +112,12 @@ def test_a_file_of_another_layout_is_refused(tmp_path: Path, frame: pl.DataFrame
     assert part in refusal_of(tmp_path / "odd.parquet")
 
 
+def test_a_file_of_another_known_format_names_the_kind_to_use(tmp_path: Path) -> None:
+    pl.DataFrame({"ts": [0], "bid_price": [[1.0]], "ask_price": [[2.0]]}).write_parquet(tmp_path / "books.parquet")
+
+    assert "use the source kind depth_files" in refusal_of(tmp_path / "books.parquet")
+
+
 def test_a_file_of_another_width_is_refused(tmp_path: Path) -> None:
     snapshots(0, 10).write_parquet(tmp_path / "wide.parquet")
 

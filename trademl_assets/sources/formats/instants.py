@@ -154,7 +154,7 @@ def _from_text(values: pl.Series, time: TimeColumn, origin: str) -> NDArray[np.i
     if not text.str.contains(_ISO).all():
         raise _unreadable(values, time, origin)
     with_offset = text.str.contains(_OFFSET)
-    text = text.str.replace("T", " ", literal=True)
+    text = text.str.replace(r"^(.{10})T", "$1 ")
     if with_offset.any() and not with_offset.all():
         raise SourceError(f"{origin}: column {time.column}: only some times say their zone -> write all alike")
     if with_offset.all():

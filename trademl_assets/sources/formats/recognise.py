@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 
 from trademl_assets.foundation.errors import SourceError
+from trademl_assets.sources.capped_parquet import PARQUET_DAMAGE
 from trademl_assets.sources.capped_reading import ReadingCaps, head_capped
 from trademl_assets.sources.formats.tables import HEADER_BYTES, PARQUET_MAGIC, brief_names, header_cells, is_header
 
@@ -92,10 +92,10 @@ def recognise(path: Path, origin: str, caps: ReadingCaps) -> Recognised:
             is_parquet = stream.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
         if is_parquet:
             return _of_columns(dict(pl.read_parquet_schema(path)), "Parquet with the columns")
-    except OSError as error:
-        raise SourceError(f"{origin}: cannot be read ({error}) -> check the path and its rights") from error
-    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise SourceError(f"{origin}: damaged or truncated Parquet -> fetch the file again") from error
+    except FileNotFoundError as error:
+        raise SourceError(f"{origin}: cannot be read ({error.strerror}) -> check the path") from error
+    except PARQUET_DAMAGE as error:
+        raise SourceError(f"{origin}: unreadable, damaged or truncated Parquet -> fetch the file again") from error
     return _of_text(head_capped(path, origin, caps, HEADER_BYTES))
 
 

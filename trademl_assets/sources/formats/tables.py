@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trademl_assets.foundation.errors import SourceError
-from trademl_assets.sources.capped_parquet import ParquetCaps, require_within_caps
+from trademl_assets.sources.capped_parquet import PARQUET_DAMAGE, ParquetCaps, require_within_caps
 from trademl_assets.sources.capped_reading import ReadingCaps, compression_of, read_capped
 
 PARQUET_MAGIC = b"PAR1"
@@ -138,7 +137,7 @@ class _ParquetTable(Table):
             self._metadata = pq.read_metadata(path)
             require_within_caps(self._metadata, ParquetCaps(caps.rows, caps.file_bytes), None, origin)
             self._schema = pl.read_parquet_schema(path)
-        except (OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        except PARQUET_DAMAGE as error:
             raise SourceError(f"{origin}: damaged or truncated ({_line(error)}) -> fetch the file again") from error
         self.height = self._metadata.num_rows
         self.names = tuple(self._schema)
@@ -147,10 +146,10 @@ class _ParquetTable(Table):
     def read(self, columns: Columns, rows: NDArray[np.int64] | None) -> pl.DataFrame:
         self.require(columns, self._origin)
         caps = ParquetCaps(self._caps.rows, self._caps.file_bytes)
-        require_within_caps(self._metadata, caps, tuple(columns), self._origin)
         try:
+            require_within_caps(self._metadata, caps, tuple(columns), self._origin)
             frame = self._selected(list(columns), rows)
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        except PARQUET_DAMAGE as error:
             raise SourceError(f"{self._origin}: damaged ({_line(error)}) -> fetch the file again") from error
         return frame.select(
             _typed(frame[name], wanted, self._missing, self._origin) for name, wanted in columns.items()

@@ -25,7 +25,7 @@ from trademl_assets.sources.formats.opened_files import (
 )
 from trademl_assets.sources.formats.pairing import in_order, paired, ranked_by_price, starts_of_runs, told_sides
 from trademl_assets.sources.formats.sampling import sample_books
-from trademl_assets.sources.formats.whole_books import count_out_of_order, read_batches, require_order
+from trademl_assets.sources.formats.whole_books import count_out_of_order, named_title, read_batches, require_order
 
 _LEVELS = range(2**31)
 """Levels are numbered with 32 bits."""
@@ -129,7 +129,7 @@ class TallFilesSource:
         files = open_files(settings, form, instrument, day, window)
         instants = np.concatenate([file.instants for file in files])
         regressed = count_out_of_order(instants)
-        require_order(regressed, len(instants), settings.max_out_of_order_share, f"{instrument.name} on {day}")
+        require_order(regressed, len(instants), settings.max_out_of_order_share, named_title(files, instrument, day))
         levels = pl.concat([self._levels(file) for file in files])
         shallow = levels.filter(pl.col("level") < settings.max_levels)
         tall, between = self._sampled(shallow, window)

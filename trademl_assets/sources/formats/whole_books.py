@@ -22,7 +22,7 @@ from trademl_assets.sources.formats.opened_files import (
     window_of,
 )
 from trademl_assets.sources.formats.sampling import sample_books
-from trademl_assets.sources.formats.tables import Columns, Table
+from trademl_assets.sources.formats.tables import Columns, Table, brief_names
 
 Ints = NDArray[np.int64]
 
@@ -102,7 +102,7 @@ class WholeBookSource(ABC, Generic[P]):
         payloads = [self.payload(file.table, file.origin) for file in files]
         for file, payload in zip(files, payloads, strict=True):
             file.table.require(payload, file.origin)
-        chosen, counts = self._choose(files, window, f"{instrument.name} on {day}")
+        chosen, counts = self._choose(files, window, named_title(files, instrument, day))
         frames, left_out = [pl.DataFrame(schema=dict(TALL_SCHEMA))], 0
         for number, (file, payload) in enumerate(zip(files, payloads, strict=True)):
             mine = chosen.file == number
@@ -129,11 +129,11 @@ class WholeBookSource(ABC, Generic[P]):
         regressed = count_out_of_order(books.instant)
         require_order(regressed, len(books.instant), self.settings.max_out_of_order_share, title)
         books = books.take(np.lexsort((books.batch, books.instant)))
-        last = np.append(books.instant[1:] != books.instant[:-1], [True] * bool(len(books.instant)))
+        last = np.append(books.instant[1:] != books.instant[:-1], np.ones(min(1, len(books.instant)), dtype=np.bool_))
         if self.settings.repeated_instants == "refuse" and not last.all():
             raise SourceError(
-                f"{title}, file {files[0].facts['file']}: {int((~last).sum())} books repeat an instant -> drop "
-                "repetitions, or write repeated_instants: keep_last"
+                f"{title}: {int((~last).sum())} books repeat an instant -> drop repetitions, or write "
+                "repeated_instants: keep_last"
             )
         counts = {
             "books": len(books.instant),
@@ -181,6 +181,12 @@ def read_batches(file: OpenedFile, name: str) -> Ints:
     if batches.null_count():
         raise SourceError(f"{file.origin}: column {name} lacks {batches.null_count()} values -> write batch: null")
     return batches.to_numpy()
+
+
+def named_title(files: list[OpenedFile], instrument: InstrumentParameters, day: date) -> str:
+    """Instrument, day and files, for messages about all files together."""
+    names = brief_names(tuple(str(file.facts["file"]) for file in files))
+    return f"{instrument.name} on {day}, file {names}"
 
 
 def count_out_of_order(instants: Ints) -> int:
