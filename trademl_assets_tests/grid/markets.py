@@ -22,6 +22,7 @@ def grid_parameters(**changes):
         "tolerance_milliseconds": 2_000,
         "max_gap_seconds": 35,
         "required_instruments": (),
+        "min_assets_required": 1,
         "method": "forward_fill",
     }
     return GridParameters(**{**stated, **changes})

@@ -48,7 +48,7 @@ def align_slowly(snapshots, market, parameters):
                 for field, key in enumerate(("bid_distance_bps", "bid_quantity", "ask_distance_bps", "ask_quantity")):
                     values = np.asarray(row[key], np.float32)
                     if field % 2:
-                        values = np.log1p(values / np.float32(instrument.reference_quantity))
+                        values = np.log1p((values / np.float32(instrument.reference_quantity)).astype(np.float64))
                     book[k, :, 4 * a + field] = np.nan_to_num(values)
             if seen:
                 if previous is not None and k >= 0:
@@ -172,6 +172,7 @@ def test_the_cadence_gives_the_steps_of_the_day(cadence, steps):
         "mask": (steps, 4),
         "mid": (steps, 1),
         "state": (steps, 1),
+        "usable": (steps,),
     }
     assert arrays["state"][3_599 // cadence, 0] != MISSING
     assert arrays["state"][-1, 0] == MISSING
