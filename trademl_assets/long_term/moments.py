@@ -23,7 +23,9 @@ def _quantities_of_codes() -> NDArray[np.float64]:
 
 
 _GREATEST_LOG_QUANTITY = np.log(np.finfo(np.float32).max)
-_QUANTITY_OF_CODE = _quantities_of_codes()
+QUANTITY_OF_CODE = _quantities_of_codes()
+"""Quantity over reference quantity of each code."""
+QUANTITY_OF_CODE.flags.writeable = False
 
 
 def aggregate_day(arrays: Mapping[str, NDArray[Any]], instruments: Sequence[str], day: date) -> pl.DataFrame:
@@ -55,27 +57,39 @@ def aggregate_day(arrays: Mapping[str, NDArray[Any]], instruments: Sequence[str]
     cadence = SECONDS_PER_DAY // len(mid)
     codes, states = np.ascontiguousarray(book).view(np.uint16), np.ascontiguousarray(state).view()
     codes.flags.writeable = states.flags.writeable = False  # mapped or in memory: one type, compiled once
-    volumes = _mean_volumes(codes, states, _QUANTITY_OF_CODE)
+    volumes = _mean_volumes(codes, states, QUANTITY_OF_CODE)
     rows = []
     for number, name in enumerate(instruments):
-        seen = state[:, number] == OBSERVED
-        returns, spans = returns_between_observed(mid[:, number], state[:, number], cadence)
-        mean, std, skew, kurtosis = describe_returns(returns[spans == cadence])
-        rows.append(
-            {
-                "day": day,
-                "instrument": name,
-                "mean_bps": _known(mean),
-                "std_bps": _known(std),
-                "skew": _known(skew),
-                "kurtosis": _known(kurtosis),
-                "volume": _known(volumes[number]),
-                "volatility_bps": float(np.sqrt(np.square(returns).sum())) if (spans > 0).any() else None,
-                "close": float(mid[seen, number][-1]) if seen.any() else None,
-                "steps": int(seen.sum()),
-            }
-        )
+        prices = describe_prices(mid[:, number], state[:, number], cadence)
+        rows.append({"day": day, "instrument": name, **prices, "volume": _known(volumes[number])})
     return pl.DataFrame(rows, schema=dict(AGGREGATE_SCHEMA))
+
+
+def describe_prices(
+    prices: NDArray[np.float64], state: NDArray[np.uint8], cadence_seconds: int
+) -> dict[str, float | int | None]:
+    """Statistics of one day of prices on a uniform grid; what too few observations leave undefined is None.
+
+    Args:
+        prices: Price at every step, shape (T,).
+        state: State of every step, shape (T,); only observed ones count.
+        cadence_seconds: Seconds between steps.
+
+    Returns:
+        The columns of `AGGREGATE_SCHEMA` that are about prices, by name.
+    """
+    seen = state == OBSERVED
+    returns, spans = returns_between_observed(prices, state, cadence_seconds)
+    mean, std, skew, kurtosis = describe_returns(returns[spans == cadence_seconds])
+    return {
+        "mean_bps": _known(mean),
+        "std_bps": _known(std),
+        "skew": _known(skew),
+        "kurtosis": _known(kurtosis),
+        "volatility_bps": float(np.sqrt(np.square(returns).sum())) if (spans > 0).any() else None,
+        "close": float(prices[seen][-1]) if seen.any() else None,
+        "steps": int(seen.sum()),
+    }
 
 
 def describe_returns(returns: NDArray[np.float64]) -> tuple[float, float, float, float]:

@@ -1,18 +1,22 @@
 """Daily aggregates and market regimes as pictures."""
 
-import numpy as np
 import polars as pl
+from matplotlib.dates import date2num
+from matplotlib.patches import Patch
 
 from trademl_assets.long_term.regimes import BEAR, BULL, HIGH_VOLATILITY, SIDEWAYS, UNKNOWN
 from trademl_assets.order_book.figures import new_figure, render_png
 
 _REGIME_COLORS = {
-    BULL: "#2a7f62",
-    BEAR: "#c0392b",
-    SIDEWAYS: "#b0b7bd",
-    HIGH_VOLATILITY: "#8e5ea2",
+    BULL: "#b2d8c6",
+    BEAR: "#efb5ae",
+    SIDEWAYS: "#e4e7e9",
+    HIGH_VOLATILITY: "#b79ad0",
     UNKNOWN: "#ffffff",
 }
+_HALF_A_DAY = 0.5
+_DAYS_WITH_MARKERS = 60
+"""Up to here the days are marked one by one."""
 
 
 def draw_aggregates(aggregates: pl.DataFrame) -> bytes:
@@ -26,10 +30,14 @@ def draw_aggregates(aggregates: pl.DataFrame) -> bytes:
     """
     figure = new_figure(500, 320)
     above, below = figure.subplots(2, 1, sharex=True)
+    marker = "." if aggregates["day"].n_unique() <= _DAYS_WITH_MARKERS else ""
     for (name,), rows in aggregates.sort("instrument", "day").group_by("instrument", maintain_order=True):
-        days = rows["day"].to_numpy()
-        above.plot(days, rows["volatility_bps"].to_numpy(), linewidth=0.9, marker=".", markersize=3, label=str(name))
-        below.plot(days, rows["volume"].to_numpy(), linewidth=0.9, marker=".", markersize=3)
+        daily = rows.select("day", "volatility_bps", "volume").upsample("day", every="1d")
+        days = daily["day"].to_numpy()
+        above.plot(
+            days, daily["volatility_bps"].to_numpy(), linewidth=0.9, marker=marker, markersize=3, label=str(name)
+        )
+        below.plot(days, daily["volume"].to_numpy(), linewidth=0.9, marker=marker, markersize=3)
     above.set_title("daily aggregates", fontsize=9)
     above.set_ylabel("volatility, bps", fontsize=8)
     below.set_ylabel("volume / reference", fontsize=8)
@@ -42,7 +50,7 @@ def draw_aggregates(aggregates: pl.DataFrame) -> bytes:
 
 
 def draw_regimes(aggregates: pl.DataFrame, regimes: pl.DataFrame, reference_instrument: str) -> bytes:
-    """Draw the reference instrument's close with each day coloured by its regime.
+    """Draw the reference instrument's close over its regimes, a coloured span for each run of days of one regime.
 
     Args:
         aggregates: Rows of `AGGREGATE_SCHEMA`.
@@ -50,24 +58,42 @@ def draw_regimes(aggregates: pl.DataFrame, regimes: pl.DataFrame, reference_inst
         reference_instrument: Instrument whose close is drawn.
 
     Returns:
-        A PNG of about 500 x 260 pixels.
+        A PNG of about 500 x 320 pixels; the legend says how many days each regime holds, and the line is interrupted
+        where days are missing.
     """
-    figure = new_figure(500, 260)
+    figure = new_figure(500, 320)
     axes = figure.add_subplot()
     closes = aggregates.filter(pl.col("instrument") == reference_instrument).sort("day")
-    axes.plot(closes["day"].to_numpy(), closes["close"].to_numpy(), color="#203040", linewidth=0.9)
-    named = regimes.sort("day")
-    for regime, color in _REGIME_COLORS.items():
-        days = named.filter(pl.col("regime") == regime)["day"].to_numpy()
-        starts = days.astype("datetime64[h]")
-        half = np.timedelta64(12, "h")
-        for number, start in enumerate(starts):
-            label = regime if number == 0 and regime != UNKNOWN else None
-            axes.axvspan(start - half, start + half, color=color, alpha=0.35, linewidth=0, label=label)
+    if not closes.is_empty():
+        closes = closes.select("day", "close").upsample("day", every="1d")
+    days = closes["day"].to_numpy()
+    marker = "." if closes.height <= _DAYS_WITH_MARKERS else ""
+    axes.plot(days, closes["close"].to_numpy(), color="#203040", linewidth=1.0, marker=marker, markersize=3, zorder=3)
+    counts = dict(regimes["regime"].value_counts().iter_rows())
+    for span in _spans(regimes).iter_rows(named=True):
+        first, last = date2num((span["first"], span["last"]))
+        axes.axvspan(first - _HALF_A_DAY, last + _HALF_A_DAY, color=_REGIME_COLORS[span["regime"]], linewidth=0)
+    handles = [
+        Patch(facecolor=color, edgecolor="#909090", linewidth=0.5, label=f"{regime} ({counts[regime]})")
+        for regime, color in _REGIME_COLORS.items()
+        if regime in counts
+    ]
+    if handles:
+        figure.legend(handles=handles, fontsize=7, ncols=len(handles), loc="outside lower center", columnspacing=1.0)
     axes.set_title(f"market regime, close of {reference_instrument}", fontsize=9)
     axes.set_ylabel("close", fontsize=8)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=7, loc="upper left")
+    axes.margins(x=0.01)
     axes.tick_params(labelsize=7)
     axes.tick_params(axis="x", labelrotation=20)
     return render_png(figure)
+
+
+def _spans(regimes: pl.DataFrame) -> pl.DataFrame:
+    """First and last day of each run of consecutive days of one regime."""
+    named = regimes.sort("day").select("day", "regime")
+    begins = (pl.col("regime") != pl.col("regime").shift()) | (pl.col("day").diff().dt.total_days() != 1)
+    return (
+        named.with_columns(run=begins.fill_null(value=True).cum_sum())
+        .group_by("run", maintain_order=True)
+        .agg(pl.col("regime").first(), first=pl.col("day").first(), last=pl.col("day").last())
+    )

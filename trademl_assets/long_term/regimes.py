@@ -1,4 +1,7 @@
-"""The market regime of a day, read from the aggregates of that day and of days before it."""
+"""The market regime of a day, read from the aggregates of that day and of days before it.
+
+Any rows of `AGGREGATE_SCHEMA` serve: those of the grid, of a source, or of candles.
+"""
 
 from datetime import date, timedelta
 from typing import Annotated, Self
@@ -50,10 +53,10 @@ def classify_regime(aggregates: pl.DataFrame, day: date, parameters: RegimeParam
 
     Over the window's days that have a close and a volatility: the volatility rank of the day is the share of the
     other days with lower volatility (equal ones count half). The trend is the log return from the first close to the
-    last, divided by the realised volatility of the days between, sqrt(sum of volatility_bps squared): about standard
-    normal on a random walk. A rank at or above the quantile is `high_volatility`, whatever the trend; else a trend at
-    or beyond the threshold is `bull` or `bear`; else `sideways`. `unknown` while the day itself or too many of the
-    window's days have no aggregates.
+    last, divided by the realised volatility of the days between, sqrt(sum of volatility_bps squared), a day without
+    aggregates counted with the mean of the others: about standard normal on a random walk. A rank at or above the
+    quantile is `high_volatility`, whatever the trend; else a trend at or beyond the threshold is `bull` or `bear`;
+    else `sideways`. `unknown` while the day itself or too many of the window's days have no aggregates.
 
     Args:
         aggregates: Rows of `AGGREGATE_SCHEMA`, any order; other instruments may be among them.
@@ -92,7 +95,8 @@ def classify_regime(aggregates: pl.DataFrame, day: date, parameters: RegimeParam
 
 def _trend(window: pl.DataFrame) -> float:
     close, volatility = window["close"].to_numpy(), window["volatility_bps"].to_numpy()[1:]
-    sigma = float(np.sqrt(np.square(volatility).sum()))
+    days = (window["day"][-1] - window["day"][0]).days
+    sigma = float(np.sqrt(np.square(volatility).sum() * (days / len(volatility))))
     change = float(np.log(close[-1] / close[0])) * 10_000.0
     return change / sigma if sigma > 0 else 0.0
 
