@@ -1,11 +1,12 @@
 """The local order book of one instrument: an initial book, then diffs under the venue's sequence rule."""
 
 import math
+from collections.abc import Callable
 
 from trademl_assets.foundation.errors import SequenceGapError, SourceError
 from trademl_assets.sources.events.book_side import BookSide
 from trademl_assets.sources.events.continuity import SequenceRule
-from trademl_assets.sources.events.messages import BookCheck, DepthDiff, InitialBook
+from trademl_assets.sources.events.messages import DepthDiff, InitialBook
 from trademl_assets.sources.events.price_keys import PriceKeys
 
 
@@ -39,7 +40,8 @@ class BookBuilder:
         self._checked = checked
         self._keep_best = initial.keep_best
         self._change(initial)
-        self._check_after(initial)
+        if initial.check is not None and checked:
+            self._require_agreement(initial, initial.check.after)
 
     def apply(self, diff: DepthDiff) -> bool:
         """Apply a diff, or pass it over where the book is newer.
@@ -59,10 +61,11 @@ class BookBuilder:
                 f"(U = {diff.first_update_id}, u = {diff.last_update_id}) -> fetch the missing messages, or end the "
                 "capture before this message and begin another one with a new snapshot, or set on_gap"
             )
-        if diff.check is not None and self._checked and (problem := diff.check.before(self)):
-            raise _contradiction(diff.place, problem)
+        if diff.check is not None and self._checked:
+            self._require_agreement(diff, diff.check.before)
         self._change(diff)
-        self._check_after(diff)
+        if diff.check is not None and self._checked:
+            self._require_agreement(diff, diff.check.after)
         self.last_update_id = diff.last_update_id
         self.moving = True
         return True
@@ -79,10 +82,18 @@ class BookBuilder:
         """
         return self._keys[price]
 
-    def _check_after(self, message: InitialBook | DepthDiff) -> None:
-        check: BookCheck | None = message.check
-        if check is not None and self._checked and (problem := check.after(self)):
-            raise _contradiction(message.place, problem)
+    def _require_agreement(
+        self, message: InitialBook | DepthDiff, contradiction: Callable[["BookBuilder"], str]
+    ) -> None:
+        try:
+            problem = contradiction(self)
+        except (ValueError, TypeError) as error:
+            raise _bad_level(message, error) from error
+        if problem:
+            raise SequenceGapError(
+                f"{message.place}: sequence gap: the message contradicts the book ({problem}) -> messages were lost "
+                "before it: fetch them, or set on_gap to restart at the next snapshot"
+            )
 
     def _change(self, change: InitialBook | DepthDiff) -> None:
         keys = self._keys
@@ -104,15 +115,12 @@ class BookBuilder:
                 if self._keep_best is not None:
                     side.keep_best(self._keep_best)
         except (ValueError, TypeError) as error:
-            raise SourceError(f"{change.place}: bad level: {error} -> fetch the file again") from error
+            raise _bad_level(change, error) from error
 
 
 def _bad_quantity(price: str, text: str) -> ValueError:
     return ValueError(f"quantity {text!r} of price {price!r} is not a finite number >= 0")
 
 
-def _contradiction(place: str, problem: str) -> SequenceGapError:
-    return SequenceGapError(
-        f"{place}: sequence gap: the message contradicts the book ({problem}) -> messages were lost before it: fetch "
-        "them, or set on_gap to restart at the next snapshot"
-    )
+def _bad_level(message: InitialBook | DepthDiff, error: Exception) -> SourceError:
+    return SourceError(f"{message.place}: bad level: {error} -> fetch the file again")

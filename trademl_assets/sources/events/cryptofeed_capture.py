@@ -135,7 +135,10 @@ def _bare(symbol: str) -> str:
 
 
 def _require_host(line: CryptofeedLine, venue: str) -> bool:
-    host = urlsplit(line.address).hostname
+    try:
+        host = urlsplit(line.address).hostname
+    except ValueError:
+        host = line.address
     if host is not None and host not in HOSTS[venue]:
         raise SourceError(
             f"{line.place}: the message came from {host}, expected for {venue} is {' or '.join(sorted(HOSTS[venue]))} "

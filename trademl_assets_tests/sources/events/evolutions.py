@@ -100,26 +100,47 @@ def true_books(evolution: Evolution) -> dict[int, Book]:
     return books
 
 
-@st.composite
-def evolutions(draw: st.DrawFn, most: int = 14) -> Evolution:
-    """A book of up to ten levels over some seconds, its changes batched at random."""
+Change = tuple[int, str, str]
+
+
+def evolution_of(start_ms: int, number: int, batches: list[tuple[int, list[Change]]]) -> Evolution:
+    """An evolution from batches: milliseconds since the one before, and (side, price, quantity) of each change."""
     sides: tuple[Levels, Levels] = ({"99.50": "1"}, {"100.50": "2", "102.00": "0.5"})
-    number, time_ms = draw(st.integers(1, 1000)), draw(st.integers(0, 3000))
+    time_ms = start_ms
     start = Update(time_ms, number, number, number - 1, *sides, *sides)
     updates = []
-    for _ in range(draw(st.integers(3, most))):
-        time_ms += draw(st.integers(1, 1500))
+    for wait_ms, changes in batches:
+        time_ms += wait_ms
+        first, number = number + 1, number + len(changes)
         told: tuple[Levels, Levels] = ({}, {})
-        first = number + 1
-        for _ in range(draw(st.integers(1, 4))):
-            number += 1
-            side = draw(st.integers(0, 1))
-            price = draw(st.sampled_from((BID_PRICES, ASK_PRICES)[side]))
-            told[side][price] = draw(st.sampled_from(QUANTITIES))
-        after = tuple(
+        for side, price, quantity in changes:
+            told[side][price] = quantity
+        bids, asks = (
             {price: quantity for price, quantity in {**before, **new}.items() if quantity != "0"}
             for before, new in zip(sides, told, strict=True)
         )
-        sides = (after[0], after[1])
+        sides = (bids, asks)
         updates.append(Update(time_ms, first, number, first - 1, *told, *sides))
     return Evolution(start, tuple(updates))
+
+
+@st.composite
+def evolutions(draw: st.DrawFn, most: int = 14) -> Evolution:
+    """A book of up to ten levels over some seconds, its changes batched at random."""
+    changes = st.one_of(
+        st.tuples(st.just(side), st.sampled_from(prices), st.sampled_from(QUANTITIES))
+        for side, prices in enumerate((BID_PRICES, ASK_PRICES))
+    )
+    batch = st.tuples(st.integers(1, 1500), st.lists(changes, min_size=1, max_size=4))
+    batches = draw(st.lists(batch, min_size=3, max_size=most))
+    return evolution_of(draw(st.integers(0, 3000)), draw(st.integers(1, 1000)), batches)
+
+
+def example() -> Evolution:
+    """An evolution in which every level comes, changes and goes."""
+    batches = [
+        (700, [(side, prices[level], quantity) for side, prices in enumerate((BID_PRICES, ASK_PRICES))])
+        for quantity in ("1.5", "30.25", "0", "2")
+        for level in range(len(BID_PRICES))
+    ]
+    return evolution_of(300, 50, batches)
