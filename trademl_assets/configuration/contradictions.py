@@ -81,6 +81,11 @@ def dataset_contradictions(
         if getattr(labels, key) % grid.cadence_seconds:
             problem = f"{getattr(labels, key)} is no multiple of cadence_seconds {grid.cadence_seconds} in grid.yaml"
             yield (*place, "labels", key), problem
+    for name, extra in dataset.streams.additional.items():
+        for series in extra.build().external_series:
+            if series not in market.series:
+                problem = f"reads the external series {series!r}, market.yaml has {', '.join(market.series) or 'none'}"
+                yield (*place, "streams", "additional", name, "parameters"), problem
 
 
 def model_contradictions(
@@ -90,7 +95,7 @@ def model_contradictions(
     for name, model in models.items():
         for experiment, dataset in datasets.items():
             for stream in getattr(model.parameters, "streams", ()):
-                if getattr(dataset.streams, stream, None) is None:
+                if not dataset.streams.has(stream):
                     problem = f"reads the stream {stream}, which {experiment} in datasets.yaml leaves out"
                     yield ("models", name, "parameters", stream), problem
 

@@ -22,6 +22,7 @@ from trademl_assets.datasets.sample_index import (
 )
 from trademl_assets.datasets.scaling import FittedScaling, evenly_spaced, fit_scaling
 from trademl_assets.datasets.series import GridFrame
+from trademl_assets.datasets.stream_kinds import additional_columns, make_additional
 from trademl_assets.datasets.streams import (
     PRICE_COLUMNS,
     long_term_columns,
@@ -42,7 +43,8 @@ class DatasetParts:
 
     Attributes:
         index: the sample index.
-        arrays: the streams the dataset owns: price (T, A*5), clock (T, k), long_term (R, stats, A).
+        arrays: the streams the dataset owns: price (T, A*5), clock (T, k), long_term (R, stats, A), and the additional
+            ones (T, k).
         recipe: everything decided or fitted, as JSON.
         upstream: "asset/partition" -> content hash of everything it was built from.
     """
@@ -115,7 +117,7 @@ def scaling_steps(ingredients: Ingredients) -> NDArray[np.int64]:
 
 
 def fit_streams(ingredients: Ingredients) -> tuple[dict[str, FittedScaling], dict[str, NDArray[np.float32]]]:
-    """Scaling of the price and long-term streams from training rows, and the streams themselves.
+    """Scaling of price, long-term and additional streams from training rows, and the streams themselves.
 
     A day without aggregates gets the training centre as its long-term values, which scales to zero.
     """
@@ -131,6 +133,10 @@ def fit_streams(ingredients: Ingredients) -> tuple[dict[str, FittedScaling], dic
         fitted = _fit_long_term(stream, ingredients)
         arrays["long_term"] = np.where(np.isnan(stream), fitted.center.astype(np.float32), stream)
         scaling["long_term"] = fitted
+    for name in sorted(parameters.streams.additional):
+        arrays[name] = make_additional(ingredients, name)
+        columns = additional_columns(ingredients, name)
+        scaling[name] = fit_scaling(arrays[name][scaling_steps(ingredients)], columns, parameters.scaling)
     return scaling, arrays
 
 
@@ -249,6 +255,9 @@ def _describe_streams(
     if streams.long_term is not None:
         names = long_term_columns(streams.long_term.statistics)
         described["long_term"] = _describe_own(arrays["long_term"], names, streams.long_term.lookback_days)
+    for name, extra in sorted(streams.additional.items()):
+        lookback = whole_steps(extra.lookback, cadence, f"streams.additional.{name}.lookback")
+        described[name] = _describe_own(arrays[name], additional_columns(ingredients, name), lookback)
     return described
 
 

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from functools import cached_property
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.clock import ClockInputs
@@ -14,6 +15,7 @@ from trademl_assets.datasets.inputs import (
     REGIME_ASSET,
     days_before,
     read_daily_context,
+    read_external,
     read_grid,
 )
 from trademl_assets.datasets.parameters import DatasetParameters
@@ -38,6 +40,7 @@ class Ingredients:
         series: the continuous series of its instruments over all days.
         context: daily vectors and regimes of `lookback_days` days before the first and of all days but the last.
         blocks: the split's blocks in time.
+        external: the external series that additional streams read, by name, as rows of `SERIES_SCHEMA`.
         upstream: "asset/partition" -> content hash of everything read.
     """
 
@@ -47,6 +50,7 @@ class Ingredients:
     series: GridSeries
     context: DailyContext
     blocks: tuple[Block, ...]
+    external: dict[str, pl.DataFrame]
     upstream: dict[str, str]
 
     @property
@@ -138,7 +142,8 @@ def read_ingredients(store: ArtifactStore, parameters: DatasetParameters, frame:
     }
     context, read = _read_context(store, parameters, days)
     blocks = lay_blocks(parameters.split, parameters.start)
-    return Ingredients(parameters, frame, days, series, context, blocks, upstream | read)
+    external, published = read_external(store, parameters.streams.external_series)
+    return Ingredients(parameters, frame, days, series, context, blocks, external, upstream | read | published)
 
 
 def _read_context(

@@ -1,4 +1,4 @@
-"""What a dataset is made from, read through the store: the joined series of grid days, daily vectors, regimes."""
+"""What a dataset is made from, read through the store: joined grid days, daily vectors, regimes, external series."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -19,6 +19,7 @@ DATASET_ASSET = "dataset"
 GRID_ASSET = "aligned_grid"
 AGGREGATES_ASSET = "daily_aggregates"
 REGIME_ASSET = "market_regime"
+EXTERNAL_ASSET = "external_series"
 
 
 def read_grid(store: ArtifactStore, days: Sequence[date], instruments: Sequence[str], frame: GridFrame) -> GridSeries:
@@ -35,6 +36,7 @@ def read_grid(store: ArtifactStore, days: Sequence[date], instruments: Sequence[
     total = steps * len(days)
     mid = np.empty((total, width), np.float64)
     state = np.empty((total, width), np.uint8)
+    usable = np.empty(total, np.uint8)
     age, spread, microprice = (np.empty((total, width), np.float32) for _ in range(3))
     for number, day in enumerate(days):
         arrays = store.open_arrays(GRID_ASSET, day.isoformat(), "arrays")
@@ -46,12 +48,13 @@ def read_grid(store: ArtifactStore, days: Sequence[date], instruments: Sequence[
         rows = slice(number * steps, (number + 1) * steps)
         mid[rows] = arrays["mid"][:, at]
         state[rows] = arrays["state"][:, at]
+        usable[rows] = arrays["usable"]
         age[rows] = _field(arrays["mask"], at, MASK_FIELDS, "age_share") * np.float32(frame.max_gap_seconds)
         spread[rows] = _field(arrays["price"], at, PRICE_FIELDS, "spread_bps")
         microprice[rows] = _field(arrays["price"], at, PRICE_FIELDS, "microprice_bps")
     first = to_microseconds(day_start(days[0]))
     instants = first + np.arange(total, dtype=np.int64) * (frame.cadence_seconds * MICROSECONDS_PER_SECOND)
-    return GridSeries(instants, mid, state, age, spread, microprice)
+    return GridSeries(instants, mid, state, age, spread, microprice, usable)
 
 
 def read_daily_context(
@@ -91,6 +94,19 @@ def read_daily_context(
             upstream[f"{REGIME_ASSET}/{partition}"] = regime.content_hash
             regimes[row] = str(store.read_table(REGIME_ASSET, partition)["regime"][0])
     return DailyContext(tuple(days), values, tuple(regimes)), upstream
+
+
+def read_external(store: ArtifactStore, names: Sequence[str]) -> tuple[dict[str, pl.DataFrame], dict[str, str]]:
+    """External series by name as they were published, and the content hashes of what was read.
+
+    Raises:
+        MissingPartitionError: listing every series that is not there.
+    """
+    missing = [name for name in names if store.manifest(EXTERNAL_ASSET, name) is None]
+    if missing:
+        raise MissingPartitionError(f"{EXTERNAL_ASSET} has no partition for {', '.join(missing)}; materialise it first")
+    tables = {name: store.read_table(EXTERNAL_ASSET, name) for name in names}
+    return tables, {f"{EXTERNAL_ASSET}/{name}": store.require(EXTERNAL_ASSET, name).content_hash for name in names}
 
 
 def _field(

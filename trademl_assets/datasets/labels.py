@@ -1,12 +1,17 @@
-"""Price classes: the log mid return over the horizon in half-open classes. None on a mid nobody saw."""
+"""What kinds of labels are made from: decision steps, mids that may end a label, returns ahead."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl_assets.datasets.parameters import FixedBoundaries, QuantileBoundaries
+from trademl_assets.datasets.label_kinds import Outcomes
 from trademl_assets.datasets.series import GridSeries
-from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 from trademl_assets.grid.gaps import OBSERVED
+
+if TYPE_CHECKING:
+    from trademl_assets.datasets.ingredients import Ingredients
 
 Floats = NDArray[np.float64]
 BPS = 1e4
@@ -40,29 +45,11 @@ def forward_returns(mid: Floats, valid: NDArray[np.bool_], steps: NDArray[np.int
     return returns
 
 
-def fit_boundaries(training_returns_bps: Floats, boundaries: FixedBoundaries | QuantileBoundaries) -> Floats:
-    """(C - 1,) class edges in bps: as given, or equal-probability quantiles of the training returns.
-
-    Raises:
-        DataQualityError: quantiles coincide, because too many training returns are equal.
-    """
-    if isinstance(boundaries, FixedBoundaries):
-        return np.asarray(boundaries.edges_bps, dtype=np.float64)
-    levels = np.arange(1, boundaries.classes) / boundaries.classes
-    if len(training_returns_bps) < boundaries.classes:
-        raise DataQualityError(
-            f"{len(training_returns_bps)} training labels cannot set {boundaries.classes} quantile classes; "
-            "lengthen the train block or give fixed edges"
-        )
-    edges = np.quantile(training_returns_bps, levels)
-    if np.any(np.diff(edges) <= 0):
-        raise DataQualityError(
-            f"quantile edges coincide ({[round(float(edge), 4) for edge in edges]} bps): too many training returns are "
-            "equal; use fewer classes, a longer horizon, or fixed edges"
-        )
-    return np.asarray(edges)
-
-
-def classify(returns_bps: Floats, edges_bps: Floats) -> NDArray[np.int8]:
-    """(n,) int8 classes: c where edges[c-1] <= return < edges[c], so that an edge belongs to the class above it."""
-    return np.searchsorted(edges_bps, returns_bps, side="right").astype(np.int8)
+def forward_outcomes(ingredients: "Ingredients", steps: NDArray[np.int64]) -> Outcomes:
+    """What decisions come to over exactly `labels.horizon_seconds`, by the target's mid at both ends."""
+    series, target, labels = ingredients.series, ingredients.target_position, ingredients.parameters.labels
+    valid = valid_mids(series, target, labels.max_mid_age_seconds)
+    horizon_steps = labels.horizon_seconds // ingredients.frame.cadence_seconds
+    returns = forward_returns(series.mid[:, target], valid, steps, horizon_steps)
+    t1 = series.instants_us[steps] + labels.horizon_seconds * MICROSECONDS_PER_SECOND
+    return Outcomes(returns, t1, ~np.isnan(returns))

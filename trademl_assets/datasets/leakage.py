@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,25 @@ from trademl_assets.datasets.build import (
 from trademl_assets.datasets.clock import ClockFits
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
 from trademl_assets.datasets.inputs import DATASET_ASSET
-from trademl_assets.datasets.labels import classify, valid_mids
+from trademl_assets.datasets.label_kinds import LABELS, LabelKind, find_outcomes
+from trademl_assets.datasets.labels import valid_mids
 from trademl_assets.datasets.parameters import DatasetParameters
-from trademl_assets.datasets.perturbation import StreamFunction, choose_cuts, first_difference, randomise_after
-from trademl_assets.datasets.sample_index import make_index
+from trademl_assets.datasets.perturbation import (
+    StreamFunction,
+    choose_cuts,
+    first_changed_label,
+    first_difference,
+    randomise_after,
+)
+from trademl_assets.datasets.sample_index import class_edges
 from trademl_assets.datasets.series import GridFrame
+from trademl_assets.datasets.stream_kinds import make_additional
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 from trademl_assets.storage.commit import ArtifactStore
 
 Fits = dict[str, Any]
 BPS = 1e4
+RETURN_TOLERANCE_BPS = 1e-6
 SHOWN = 3
 LONGEST_DETAIL = 120
 
@@ -65,11 +75,11 @@ class LeakageReport:
 
 
 def fits_of(ingredients: Ingredients) -> Fits:
-    """Everything fitted from the series and the daily context: class edges, clock, scaling of price and long-term."""
+    """Everything fitted from the series and the daily context: class edges, clock, scaling of streams."""
     scaling, _ = fit_streams(ingredients)
     clock = fit_clock_of(ingredients)
     return {
-        "class edges": make_index(ingredients).edges_bps.tolist(),
+        "class edges": class_edges(ingredients).tolist(),
         "clock": [clock.largest_sigma, list(clock.volumes), clock.first_us, clock.last_us],
         **{f"scaling of {name}": [f.center.tolist(), f.scale.tolist()] for name, f in scaling.items()},
     }
@@ -154,25 +164,39 @@ def audit_spans(index: pl.DataFrame, ingredients: Ingredients) -> list[Finding]:
 
 
 def audit_labels(parts: DatasetParts, ingredients: Ingredients) -> list[Finding]:
-    """Labels are what the mids at t0 and t1 say, both observed; the sample's sigma is the trailing one."""
+    """Labels are what their kind and the mids at t0 and t1 say, and know nothing of what follows t1."""
     index, series, target = parts.index, ingredients.series, ingredients.target_position
     labels = ingredients.parameters.labels
-    first = np.searchsorted(series.instants_us, index["t0"].to_physical().to_numpy())
-    last = np.searchsorted(series.instants_us, index["t1"].to_physical().to_numpy())
-    horizon = (index["t1"] - index["t0"]).dt.total_seconds().to_numpy()
+    t0, t1 = (index[name].to_physical().to_numpy() for name in ("t0", "t1"))
+    first, last = (np.searchsorted(series.instants_us, instants) for instants in (t0, t1))
     valid = valid_mids(series, target, labels.max_mid_age_seconds)
     mid = series.mid[:, target]
     with np.errstate(invalid="ignore"):
         returns = np.log(mid[last] / mid[first]) * BPS
     edges = np.asarray(parts.recipe["boundaries_bps"])
-    wrong = (horizon != labels.horizon_seconds) | (index["step"].to_numpy() != first)
-    wrong |= (returns != index["return_bps"].to_numpy()) | (classify(returns, edges) != index["label"].to_numpy())
+    kind = LABELS.get(labels.kind)(labels.parameters)
+    outcomes = find_outcomes(kind, ingredients, first)
+    stated = index["return_bps"].to_numpy()
+    wrong = (t1 != outcomes.t1_us) | (index["step"].to_numpy() != first) | (outcomes.return_bps != stated)
+    wrong |= ~np.isclose(returns, stated, rtol=0, atol=RETURN_TOLERANCE_BPS)
+    wrong |= kind.classify(outcomes, edges) != index["label"].to_numpy()
     sigma = ingredients.sigma.short[first, target] * np.sqrt(labels.horizon_seconds / ingredients.frame.cadence_seconds)
     return [
-        _counted("both end mids of a label were observed", ~(valid[first] & valid[last]), index),
+        _counted("both end mids of a label were observed", ~(valid[first] & valid[last] & outcomes.valid), index),
         _counted("labels follow from the mids at t0 and t1", wrong, index),
         _counted("sigma of a sample is trailing", sigma != index["sigma_bps"].to_numpy(), index),
+        _label_ends(kind, edges, ingredients),
     ]
+
+
+def _label_ends(kind: LabelKind, edges: NDArray[np.float64], ingredients: Ingredients) -> Finding:
+    rng = np.random.default_rng(ingredients.parameters.audit.seed)
+    cuts = choose_cuts(ingredients, ingredients.parameters.audit.cuts, rng)
+    reach = _reach(ingredients)
+    steps = [
+        (int(cut), first_changed_label(kind, edges, ingredients, cut=int(cut), reach=reach, rng=rng)) for cut in cuts
+    ]
+    return _leaks("labels: noise after their end changes none of them", steps)
 
 
 def audit_fits(store: ArtifactStore, parts: DatasetParts, ingredients: Ingredients, audited: Audited) -> list[Finding]:
@@ -208,18 +232,27 @@ def audit_streams(parts: DatasetParts, ingredients: Ingredients, audited: Audite
         streams["price"] = audited.price
     if parameters.streams.clock is not None:
         streams["clock"] = lambda some: audited.clock(some, clock_fits)
+    for extra in sorted(parameters.streams.additional):
+        streams[extra] = partial(make_additional, name=extra)
     rng = np.random.default_rng(parameters.audit.seed)
     cuts = choose_cuts(ingredients, parameters.audit.cuts, rng)
-    reach = 2 * parameters.sigma.long_window_seconds // ingredients.frame.cadence_seconds
+    reach = _reach(ingredients)
     found = []
     for name, function in streams.items():
         same = np.array_equal(parts.arrays[name], function(ingredients))
         found.append(Finding(f"{name}: stored stream is what its function gives", same, "compared bit by bit"))
         steps = [(int(cut), first_difference(function, ingredients, int(cut), reach, rng)) for cut in cuts]
-        leaks = [f"cut at step {cut} changes step {step}" for cut, step in steps if step is not None]
-        detail = "; ".join(leaks[:SHOWN]) or f"{len(cuts)} cuts, all bit-identical"
-        found.append(Finding(f"{name}: noise after a cut changes nothing before it", not leaks, detail))
+        found.append(_leaks(f"{name}: noise after a cut changes nothing before it", steps))
     return found
+
+
+def _reach(ingredients: Ingredients) -> int:
+    return 2 * ingredients.parameters.sigma.long_window_seconds // ingredients.frame.cadence_seconds
+
+
+def _leaks(rule: str, steps: list[tuple[int, int | None]]) -> Finding:
+    leaks = [f"cut at step {cut} changes step {step}" for cut, step in steps if step is not None]
+    return Finding(rule, not leaks, "; ".join(leaks[:SHOWN]) or f"{len(steps)} cuts, all bit-identical")
 
 
 def _counted(rule: str, wrong: NDArray[np.bool_], index: pl.DataFrame) -> Finding:

@@ -4,44 +4,27 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
+from trademl_assets.datasets import external_stream, price_classes  # noqa: F401 -- importing registers the kinds
+from trademl_assets.datasets.label_kinds import LABELS
+from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind
 from trademl_assets.foundation.calendar import day_bounds, day_start
+from trademl_assets.foundation.choice import chosen, known
 from trademl_assets.foundation.parameters import Parameters
 
 Part = Literal["train", "validation", "calibration", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "test")
 ClockColumn = Literal["hour", "weekday", "rolling_volatility", "volume_percentile", "market_regime", "days_since_start"]
 LongTermStatistic = Literal["mean_bps", "std_bps", "skew", "kurtosis", "volume", "volatility_bps"]
+StreamName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
 SECONDS_PER_DAY = 86_400
 
 
-class FixedBoundaries(Parameters):
-    """Class edges given in basis points of the log mid return, strictly increasing; C - 1 edges make C classes."""
-
-    kind: Literal["fixed"]
-    edges_bps: tuple[float, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _edges_increase(self) -> Self:
-        if any(low >= high for low, high in pairwise(self.edges_bps)):
-            raise ValueError(f"edges_bps must increase strictly, found {list(self.edges_bps)}")
-        return self
-
-
-class QuantileBoundaries(Parameters):
-    """Equal-probability class edges, fitted on the training samples of the decision stride."""
-
-    kind: Literal["quantile"]
-    classes: int = Field(ge=2)
-
-
-Boundaries = Annotated[FixedBoundaries | QuantileBoundaries, Field(discriminator="kind")]
-
-
 class LabelParameters(Parameters):
-    """Price classes of the log mid return over a horizon.
+    """What is foretold, and when it is decided: the kind of label, and what all kinds share.
 
+    `kind` names the kind of label and `parameters` are its own. No label lasts longer than `horizon_seconds`.
     `decision_stride_seconds` places the decisions every part has (counted from midnight); `training_phase_seconds`
     places the additional training-only ones and divides the stride (equal to it: none). A mid at either end of a
     label must have been observed at most `max_mid_age_seconds` before its grid instant.
@@ -52,7 +35,10 @@ class LabelParameters(Parameters):
     training_phase_seconds: int = Field(gt=0)
     max_mid_age_seconds: float = Field(ge=0)
     minimum_class_support: int = Field(ge=0)
-    boundaries: Boundaries
+    kind: Annotated[str, AfterValidator(known(LABELS.get))]
+    parameters: Annotated[
+        SerializeAsAny[Parameters], PlainValidator(chosen("kind", lambda kind: LABELS.get(kind).parameters))
+    ]
 
     @model_validator(mode="after")
     def _phases_divide(self) -> Self:
@@ -122,14 +108,46 @@ class LongTermStream(Parameters):
     statistics: tuple[LongTermStatistic, ...] = Field(min_length=1)
 
 
+class AdditionalStream(WindowStream):
+    """A stream of a registered kind, computed by the dataset, and the parameters of that kind."""
+
+    kind: Annotated[str, AfterValidator(known(STREAMS.get))]
+    parameters: Annotated[
+        SerializeAsAny[Parameters], PlainValidator(chosen("kind", lambda kind: STREAMS.get(kind).parameters))
+    ]
+
+    def build(self) -> StreamKind:
+        """Build the stream's kind with its parameters."""
+        kind: StreamKind = STREAMS.get(self.kind)(self.parameters)
+        return kind
+
+
 class StreamParameters(Parameters):
-    """The streams of a dataset; null leaves one out."""
+    """The streams of a dataset; null leaves one out, `additional` has further ones by name."""
 
     book: WindowStream | None
     price: WindowStream | None
     mask: WindowStream | None
     clock: ClockStream | None
     long_term: LongTermStream | None
+    additional: dict[StreamName, AdditionalStream]
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        taken = sorted(set(self.additional) & set(type(self).model_fields))
+        if taken:
+            raise ValueError(f"additional streams are called {taken}, as streams of the platform are -> rename them")
+        return self
+
+    def has(self, name: str) -> bool:
+        """Whether there is a stream of that name."""
+        built_in = name in type(self).model_fields and name != "additional"
+        return getattr(self, name) is not None if built_in else name in self.additional
+
+    @property
+    def external_series(self) -> tuple[str, ...]:
+        """Names of the external series that additional streams read, sorted."""
+        return tuple(sorted({series for one in self.additional.values() for series in one.build().external_series}))
 
 
 class WeightParameters(Parameters):
@@ -178,7 +196,10 @@ class DatasetParameters(Parameters):
     """One experiment's dataset: which days, target and streams, how it is labelled, split, weighted and scaled.
 
     `first_instant` (null: midnight of `first_day`) is where the first block begins; samples start
-    `minimum_history` later.
+    `minimum_history` later. A sample is skipped where more than `partial_fill_threshold` of the steps of its short
+    look-back, the longest of book, price and mask, are partial: the grid calls them unusable, the target is not
+    observed, or another instrument of the dataset is filled. (Another instrument that is missing at a usable step does
+    not count: the mask stream says so.)
     """
 
     target: str
@@ -187,6 +208,7 @@ class DatasetParameters(Parameters):
     last_day: date
     first_instant: datetime | None
     minimum_history: timedelta = Field(ge=timedelta(0))
+    partial_fill_threshold: float = Field(ge=0, le=1)
     labels: LabelParameters
     split: SplitParameters
     sigma: SigmaParameters

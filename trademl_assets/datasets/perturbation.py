@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.ingredients import Ingredients
+from trademl_assets.datasets.label_kinds import LabelKind, find_outcomes
 from trademl_assets.datasets.series import DailyContext, GridSeries
 from trademl_assets.foundation.calendar import day_bounds, to_microseconds
 from trademl_assets.grid.gaps import MISSING, OBSERVED
@@ -18,11 +20,12 @@ SHOCK = 0.05
 
 
 def randomise_after(ingredients: Ingredients, last_us: int, rng: np.random.Generator) -> Ingredients:
-    """The same inputs up to and including `last_us`; later steps, and days that end later, hold noise."""
+    """The same inputs up to and including `last_us`; later steps, days that end later, later publications are noise."""
     return replace(
         ingredients,
         series=_randomise_series(ingredients.series, last_us, rng),
         context=_randomise_context(ingredients.context, last_us, rng),
+        external={name: _randomise_external(table, last_us, rng) for name, table in ingredients.external.items()},
     )
 
 
@@ -38,18 +41,27 @@ def cut_steps(ingredients: Ingredients, first_step: int, last_step: int) -> Ingr
             series.age_seconds[rows],
             series.spread_bps[rows],
             series.microprice_bps[rows],
+            series.usable[rows],
         ),
     )
 
 
 def choose_cuts(ingredients: Ingredients, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """`count` random steps within the blocks, and at most as many at the edges of gaps, sorted."""
+    """`count` random steps within the blocks, at most as many at the edges of gaps, sorted.
+
+    For each external series, as many at most are the last steps before its publications.
+    """
     series = ingredients.series
     first, last = ingredients.start_step, max(ingredients.end_step - 1, ingredients.start_step + 1)
     states = series.state[first:last].astype(np.int8)
     edges = first + np.flatnonzero((np.diff(states, axis=0) != 0).any(axis=1))
     chosen = rng.choice(edges, size=min(count, len(edges)), replace=False)
-    return np.unique(np.concatenate([rng.integers(first, last, size=count), chosen]))
+    found = [rng.integers(first, last, size=count), chosen]
+    for table in ingredients.external.values():
+        before = np.searchsorted(series.instants_us, table["published"].to_physical().to_numpy(), side="left") - 1
+        before = np.unique(before[(before >= first) & (before < last)])
+        found.append(rng.choice(before, size=min(count, len(before)), replace=False))
+    return np.unique(np.concatenate(found))
 
 
 def first_difference(
@@ -72,6 +84,37 @@ def first_difference(
     return None
 
 
+def first_changed_label(
+    kind: LabelKind,
+    edges_bps: NDArray[np.float64],
+    ingredients: Ingredients,
+    *,
+    cut: int,
+    reach: int,
+    rng: np.random.Generator,
+) -> int | None:
+    """The first decision whose label, ended at or before `cut`, changes when what follows `cut` does; None for none.
+
+    Labels are made again on the steps within `reach` of the cut: as they are, with noise after the cut, and ending at
+    the cut. All three must agree in validity, return, end and class, and no label may begin to have ended.
+    """
+    first, last_us = max(cut - reach, 0), int(ingredients.series.instants_us[cut])
+    local = cut_steps(ingredients, first, min(cut + reach, ingredients.series.steps))
+    known = cut - first + 1
+    steps = np.arange(known, dtype=np.int64)
+    expected = find_outcomes(kind, local, steps)
+    classes = kind.classify(expected, edges_bps)
+    for inputs in (randomise_after(local, last_us, rng), cut_steps(local, 0, known)):
+        other = find_outcomes(kind, inputs, steps)
+        differing = (expected.valid != other.valid) | (expected.t1_us != other.t1_us)
+        unequal = (expected.return_bps != other.return_bps) | (classes != kind.classify(other, edges_bps))
+        ended = np.minimum(expected.t1_us, other.t1_us) <= last_us
+        changed = np.flatnonzero(ended & (differing | (expected.valid & unequal)))
+        if len(changed):
+            return first + int(changed[0])
+    return None
+
+
 def _bits(values: NDArray[np.float32]) -> NDArray[np.uint32]:
     return np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
 
@@ -80,7 +123,8 @@ def _randomise_series(series: GridSeries, last_us: int, rng: np.random.Generator
     later = series.instants_us > last_us
     shape = (int(later.sum()), series.mid.shape[1])
     columns = {
-        name: getattr(series, name).copy() for name in ("mid", "state", "age_seconds", "spread_bps", "microprice_bps")
+        name: getattr(series, name).copy()
+        for name in ("mid", "state", "age_seconds", "spread_bps", "microprice_bps", "usable")
     }
     seen = ~np.isnan(series.mid)
     level = np.where(seen, series.mid, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
@@ -88,6 +132,7 @@ def _randomise_series(series: GridSeries, last_us: int, rng: np.random.Generator
     columns["mid"][later] = level * np.exp(rng.normal(0.0, SHOCK, shape))
     columns["state"][later] = np.where(rng.random(shape) < OBSERVED_SHARE, OBSERVED, MISSING)
     columns["age_seconds"][later] = 0.0
+    columns["usable"][later] = rng.random(shape[0]) < OBSERVED_SHARE
     columns["spread_bps"][later] = rng.exponential(1.0, shape)
     columns["microprice_bps"][later] = rng.normal(0.0, 1.0, shape)
     return GridSeries(series.instants_us, **columns)
@@ -103,3 +148,11 @@ def _randomise_context(context: DailyContext, last_us: int, rng: np.random.Gener
     drawn = rng.integers(0, len(REGIMES), len(context.days))
     regimes = tuple(REGIMES[drawn[row]] if later[row] else name for row, name in enumerate(context.regimes))
     return DailyContext(context.days, statistics, regimes)
+
+
+def _randomise_external(table: pl.DataFrame, last_us: int, rng: np.random.Generator) -> pl.DataFrame:
+    values = table["value"].to_numpy().copy()
+    later = table["published"].to_physical().to_numpy() > last_us
+    spread = float(np.nanstd(values)) if len(values) else 0.0
+    values[later] += rng.normal(0.0, spread if spread > 0 else 1.0, int(later.sum()))
+    return table.with_columns(value=pl.Series(values))

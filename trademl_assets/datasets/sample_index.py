@@ -8,10 +8,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.ingredients import Ingredients
-from trademl_assets.datasets.labels import classify, decision_steps, fit_boundaries, forward_returns, valid_mids
-from trademl_assets.datasets.splits import NO_BLOCK, Assignment, assign_blocks, effective_samples
+from trademl_assets.datasets.label_kinds import LABELS, LabelKind, Outcomes, find_outcomes
+from trademl_assets.datasets.labels import decision_steps
+from trademl_assets.datasets.partial_steps import too_partial
+from trademl_assets.datasets.splits import NO_BLOCK, assign_blocks, effective_samples
 from trademl_assets.datasets.weights import sample_weights
-from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 from trademl_assets.foundation.errors import DataQualityError
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -35,49 +36,83 @@ def make_index(ingredients: Ingredients) -> SampleIndex:
     Raises:
         DataQualityError: a part of the split is left without a sample.
     """
+    parameters, frame = ingredients.parameters, ingredients.frame
+    decided = _decide(ingredients)
+    steps, block, part, on_stride = decided.steps, decided.block, decided.part, decided.on_stride
+    _refuse_empty_parts(ingredients, part, decided.counts)
+    edges = decided.fit_edges()
+    t0 = ingredients.series.instants_us[steps]
+    horizon_steps = parameters.labels.horizon_seconds // frame.cadence_seconds
+    regimes = np.asarray(ingredients.clock_inputs().previous_regime, dtype=object)
+    table = pl.DataFrame(
+        {
+            "sample": np.arange(len(steps), dtype=np.int64),
+            "t0": pl.Series(t0).cast(INSTANT),
+            "t1": pl.Series(decided.outcomes.t1_us).cast(INSTANT),
+            "step": steps,
+            "instrument": pl.repeat(parameters.target, len(steps), dtype=pl.String, eager=True),
+            "label": decided.kind.classify(decided.outcomes, edges),
+            "return_bps": decided.outcomes.return_bps,
+            "sigma_bps": ingredients.sigma.short[steps, ingredients.target_position] * np.sqrt(horizon_steps),
+            "part": pl.Series(part.tolist(), dtype=pl.String),
+            "block": block,
+            "on_stride": on_stride,
+            "weight": sample_weights(t0, part == "train", parameters.weights),
+            "regime": pl.Series(regimes[steps // frame.steps_per_day].tolist(), dtype=pl.String),
+        }
+    )
+    return SampleIndex(table, edges, decided.counts)
+
+
+def class_edges(ingredients: Ingredients) -> NDArray[np.float64]:
+    """Class edges as `make_index` fits them, also where a part other than training is left without a sample."""
+    return _decide(ingredients).fit_edges()
+
+
+@dataclass(frozen=True)
+class _Decisions:
+    """The n decisions that become samples, and what was left out, counted by reason."""
+
+    kind: LabelKind
+    steps: NDArray[np.int64]
+    outcomes: Outcomes
+    block: NDArray[np.int64]
+    part: NDArray[np.str_]
+    on_stride: NDArray[np.bool_]
+    counts: dict[str, int]
+
+    def fit_edges(self) -> NDArray[np.float64]:
+        return self.kind.fit_boundaries(self.outcomes.at((self.part == "train") & self.on_stride))
+
+
+def _decide(ingredients: Ingredients) -> _Decisions:
     parameters, series, frame = ingredients.parameters, ingredients.series, ingredients.frame
-    labels, target = parameters.labels, ingredients.target_position
-    cadence = frame.cadence_seconds
+    labels, cadence = parameters.labels, frame.cadence_seconds
     steps = decision_steps(
         ingredients.start_step, ingredients.end_step, frame.steps_per_day, cadence, labels.training_phase_seconds
     )
     on_stride = (steps % frame.steps_per_day) * cadence % labels.decision_stride_seconds == 0
-    horizon_steps = labels.horizon_seconds // cadence
-    valid = valid_mids(series, target, labels.max_mid_age_seconds)
-    returns = forward_returns(series.mid[:, target], valid, steps, horizon_steps)
+    kind: LabelKind = LABELS.get(labels.kind)(labels.parameters)
+    outcomes = find_outcomes(kind, ingredients, steps)
     t0 = series.instants_us[steps]
-    t1 = t0 + labels.horizon_seconds * MICROSECONDS_PER_SECOND
-    candidates = on_stride | ingredients.training[steps]
-    early = candidates & (t0 < ingredients.blocks[0].first_us + parameters.minimum_history // timedelta(microseconds=1))
-    unseen = candidates & ~early & np.isnan(returns)
-    kept = candidates & ~early & ~unseen
-    assignment = assign_blocks(t0[kept], t1[kept], ingredients.blocks, parameters.split.embargo_seconds)
-    counts = _count(candidates, early, unseen, assignment)
-    chosen = np.flatnonzero(kept)[assignment.block != NO_BLOCK]
+    first_us = ingredients.blocks[0].first_us + parameters.minimum_history // timedelta(microseconds=1)
+    remaining = on_stride | ingredients.training[steps]
+    counts = {"candidates": int(remaining.sum())}
+    for reason, refused in (
+        ("before_minimum_history", t0 < first_us),
+        ("mid_not_observed", ~outcomes.valid),
+        ("partially_filled", too_partial(ingredients, steps)),
+    ):
+        counts[reason] = int((remaining & refused).sum())
+        remaining &= ~refused
+    assignment = assign_blocks(
+        t0[remaining], outcomes.t1_us[remaining], ingredients.blocks, parameters.split.embargo_seconds
+    )
+    counts |= {"outside_blocks": assignment.outside, "purged": assignment.purged, "embargoed": assignment.embargoed}
+    chosen = np.flatnonzero(remaining)[assignment.block != NO_BLOCK]
     block = assignment.block[assignment.block != NO_BLOCK]
     part = np.asarray([stated.part for stated in ingredients.blocks])[block]
-    _refuse_empty_parts(ingredients, part, counts)
-    training = part == "train"
-    edges = fit_boundaries(returns[chosen][training & on_stride[chosen]], labels.boundaries)
-    regimes = np.asarray(ingredients.clock_inputs().previous_regime, dtype=object)
-    table = pl.DataFrame(
-        {
-            "sample": np.arange(len(chosen), dtype=np.int64),
-            "t0": pl.Series(t0[chosen]).cast(INSTANT),
-            "t1": pl.Series(t1[chosen]).cast(INSTANT),
-            "step": steps[chosen],
-            "instrument": pl.repeat(parameters.target, len(chosen), dtype=pl.String, eager=True),
-            "label": classify(returns[chosen], edges),
-            "return_bps": returns[chosen],
-            "sigma_bps": ingredients.sigma.short[steps[chosen], target] * np.sqrt(horizon_steps),
-            "part": pl.Series(part.tolist(), dtype=pl.String),
-            "block": block,
-            "on_stride": on_stride[chosen],
-            "weight": sample_weights(t0[chosen], training, parameters.weights),
-            "regime": pl.Series(regimes[steps[chosen] // frame.steps_per_day].tolist(), dtype=pl.String),
-        }
-    )
-    return SampleIndex(table, edges, counts)
+    return _Decisions(kind, steps[chosen], outcomes.at(chosen), block, part, on_stride[chosen], counts)
 
 
 def describe_blocks(index: SampleIndex, ingredients: Ingredients) -> list[dict[str, object]]:
@@ -119,19 +154,6 @@ def support_warnings(distribution: dict[str, list[int]], minimum: int) -> list[s
 
 def _effective(rows: pl.DataFrame) -> float:
     return effective_samples(rows["t0"].to_physical().to_numpy(), rows["t1"].to_physical().to_numpy())
-
-
-def _count(
-    candidates: NDArray[np.bool_], early: NDArray[np.bool_], unseen: NDArray[np.bool_], assignment: Assignment
-) -> dict[str, int]:
-    return {
-        "candidates": int(candidates.sum()),
-        "before_minimum_history": int(early.sum()),
-        "mid_not_observed": int(unseen.sum()),
-        "outside_blocks": assignment.outside,
-        "purged": assignment.purged,
-        "embargoed": assignment.embargoed,
-    }
 
 
 def _refuse_empty_parts(ingredients: Ingredients, part: NDArray[np.str_], counts: dict[str, int]) -> None:

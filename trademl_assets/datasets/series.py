@@ -7,9 +7,8 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl_assets.datasets.parameters import SECONDS_PER_DAY
 from trademl_assets.foundation.errors import ConfigError
-from trademl_assets.grid.alignment import GridParameters
+from trademl_assets.grid.alignment import SECONDS_PER_DAY, GridParameters
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,7 @@ class GridSeries:
         state: (T, A) uint8, 0 observed, 1 filled, 2 missing.
         age_seconds: (T, A) float32, seconds between the grid instant and the snapshot it shows.
         spread_bps, microprice_bps: (T, A) float32.
+        usable: (T,) uint8, 1 where the grid's required instruments, and enough of all, are shown.
     """
 
     instants_us: NDArray[np.int64]
@@ -56,6 +56,7 @@ class GridSeries:
     age_seconds: NDArray[np.float32]
     spread_bps: NDArray[np.float32]
     microprice_bps: NDArray[np.float32]
+    usable: NDArray[np.uint8]
 
     @property
     def steps(self) -> int:

@@ -70,7 +70,7 @@ def assign_blocks(t0_us: Instants, t1_us: Instants, blocks: tuple[Block, ...], e
 
 
 def effective_samples(t0_us: Instants, t1_us: Instants) -> float:
-    """Number of independent labels: the time their spans cover together, over the length of one (all equally long).
+    """Number of independent labels: the time their spans cover together, over their mean length.
 
     Args:
         t0_us: (n,) starts, sorted.
@@ -80,4 +80,4 @@ def effective_samples(t0_us: Instants, t1_us: Instants) -> float:
         return 0.0
     covered_before = np.concatenate([t0_us[:1], np.maximum.accumulate(t1_us)[:-1]])
     covered = np.maximum(t1_us - np.maximum(t0_us, covered_before), 0).sum()
-    return float(covered / (t1_us[0] - t0_us[0]))
+    return float(covered / (t1_us - t0_us).mean())

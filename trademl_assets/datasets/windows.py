@@ -16,9 +16,8 @@ from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_star
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError
 from trademl_assets.storage.commit import ArtifactStore
 
-GRID_STREAMS = ("book", "mask")
-OWN_STREAMS = ("price", "clock")
-STREAMS = ("book", "price", "mask", "clock", "long_term")
+LONG_TERM = "long_term"
+STREAMS = ("book", "price", "mask", "clock", LONG_TERM)
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,9 @@ class Dataset:
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams this dataset has: of book, price, mask, clock, long_term, in this order."""
-        return tuple(name for name in STREAMS if name in self.recipe["streams"])
+        """Names of its streams: of book, price, mask, clock, long_term, in this order, then the additional ones."""
+        described = self.recipe["streams"]
+        return (*(name for name in STREAMS if name in described), *sorted(set(described) - set(STREAMS)))
 
     def columns(self, stream: str) -> tuple[str, ...]:
         """Names of a stream's last-axis columns (long_term: its statistics)."""
@@ -128,7 +128,8 @@ class Dataset:
     def step_shape(self, stream: str) -> tuple[int, ...]:
         """Shape of one step.
 
-        book (levels, assets*4), price (assets*5,), mask (assets*4,), clock (k,); of one day: long_term (stats, assets).
+        book (levels, assets*4), price (assets*5,), mask (assets*4,), clock and additional ones (k,); of one day:
+        long_term (stats, assets).
         """
         return tuple(self._stream(stream)["step_shape"])
 
@@ -156,7 +157,7 @@ class Dataset:
         """The values of a stream on steps [first_step, last_step) as one contiguous array, across day files.
 
         Args:
-            stream: book, price, mask or clock (unscaled, as stored).
+            stream: book, price, mask, clock or an additional one (unscaled, as stored).
             first_step: first global step, inclusive.
             last_step: end, exclusive.
             out: array of shape (last_step - first_step, *step_shape) to fill instead of a fresh one; values are cast.
@@ -169,13 +170,13 @@ class Dataset:
         shape = (last_step - first_step, *self.step_shape(stream))
         if not 0 <= first_step <= last_step <= self.steps:
             raise IndexError(f"steps [{first_step}, {last_step}) leave the dataset's [0, {self.steps})")
-        if stream not in (*GRID_STREAMS, *OWN_STREAMS):
+        if stream == LONG_TERM:
             raise ConfigError(f"stream {stream!r} is not on the grid's cadence; read it with long_term()")
         if out is None:
             out = np.empty(shape, dtype=self.dtype(stream))
         elif out.shape != shape:
             raise ValueError(f"buffer for {stream} has shape {out.shape}, expected {shape}")
-        if stream in OWN_STREAMS:
+        if self._stream(stream)["lies_in"] == DATASET_ASSET:
             out[...] = self._own[stream][first_step:last_step]
             return out
         columns = self._grid_columns(stream)
@@ -191,7 +192,7 @@ class Dataset:
 
     def long_term(self, day_index: int) -> NDArray[np.float32]:
         """(lookback_days, stats, assets): vectors of the days before day `day_index` of the dataset, oldest first."""
-        return np.asarray(self._own["long_term"][day_index : day_index + self.lookback_steps("long_term")])
+        return np.asarray(self._own[LONG_TERM][day_index : day_index + self.lookback_steps(LONG_TERM)])
 
     def samples(self, part: Part, *, on_stride_only: bool) -> pl.DataFrame:
         """Index rows of a part in time order; `on_stride_only` leaves out the training phases."""

@@ -195,7 +195,8 @@ class Lineage:
         reads_aggregates = long_term is not None or (clock is not None and "volume_percentile" in clock.columns)
         assets = ("daily_aggregates", "market_regime") if reads_aggregates else ("market_regime",)
         context = [Artifact(asset, day.isoformat()) for asset in assets for day in self.context_days(experiment)]
-        return tuple(grid + context)
+        series = [Artifact("external_series", name) for name in dataset.streams.external_series]
+        return tuple(grid + context + series)
 
     def _before_model(self, key: str) -> tuple[Artifact, ...]:
         dataset = Artifact("dataset", split_key(key)[0])

@@ -32,8 +32,8 @@ def trailing_days(count: int) -> dg.PartitionMapping:
     )
 
 
-def any_day() -> dg.PartitionMapping:
-    """An experiment may depend on any day; which ones it read stands, pinned by content hash, in its manifest."""
+def any_partition() -> dg.PartitionMapping:
+    """An experiment may depend on any day or series; what it read stands, pinned by content hash, in its manifest."""
     return dg.AllPartitionMapping()
 
 

@@ -43,6 +43,7 @@ def grid_day(day: date, seed: int) -> dict[str, np.ndarray]:
         "mask": mask.reshape(steps, -1),
         "mid": mid,
         "state": state,
+        "usable": (state != MISSING).all(axis=1).astype(np.uint8),
     }
 
 

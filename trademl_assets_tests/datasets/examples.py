@@ -19,13 +19,15 @@ def stated() -> dict[str, Any]:
         "last_day": (FIRST + timedelta(days=DAYS - 1)).isoformat(),
         "first_instant": None,
         "minimum_history": "PT2H",
+        "partial_fill_threshold": 0.1,
         "labels": {
             "horizon_seconds": 900,
             "decision_stride_seconds": 600,
             "training_phase_seconds": 300,
             "max_mid_age_seconds": 5.0,
             "minimum_class_support": 100,
-            "boundaries": {"kind": "quantile", "classes": 4},
+            "kind": "price_classes",
+            "parameters": {"boundaries": {"kind": "quantile", "classes": 4}},
         },
         "split": {
             "blocks": [
@@ -46,6 +48,7 @@ def stated() -> dict[str, Any]:
                 "columns": ["hour", "weekday", "rolling_volatility", "volume_percentile", "market_regime"],
             },
             "long_term": {"lookback_days": 3, "missing_days": "refuse", "statistics": ["mean_bps", "volume"]},
+            "additional": {},
         },
         "weights": {"half_life_days": None},
         "scaling": {

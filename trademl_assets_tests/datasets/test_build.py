@@ -86,7 +86,7 @@ def test_sigma_of_a_sample_is_the_trailing_sigma_over_its_horizon(example_parts:
 
 def test_streams_that_are_null_are_left_out(filled_store: ArtifactStore) -> None:
     values = stated()
-    values["streams"] = dict.fromkeys(values["streams"], None) | {"price": {"lookback": "PT1H"}}
+    values["streams"] = dict.fromkeys(values["streams"], None) | {"price": {"lookback": "PT1H"}, "additional": {}}
     parts = build_dataset(filled_store, parameters_of(values), FRAME)
     assert list(parts.recipe["streams"]) == ["price"]
     assert list(parts.arrays) == ["price"]

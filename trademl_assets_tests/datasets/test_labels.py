@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trademl_assets.datasets.labels import classify, decision_steps, fit_boundaries, forward_returns, valid_mids
-from trademl_assets.datasets.parameters import FixedBoundaries, QuantileBoundaries
+from trademl_assets.datasets.labels import decision_steps, forward_returns, valid_mids
+from trademl_assets.datasets.price_classes import FixedBoundaries, QuantileBoundaries, classify, fit_boundaries
 from trademl_assets.datasets.series import GridSeries
 from trademl_assets.foundation.errors import DataQualityError
 
@@ -40,7 +40,7 @@ def test_filled_and_missing_and_old_mids_end_no_label() -> None:
     column = np.zeros((4, 1), np.float32)
     state = np.asarray([[0], [1], [2], [0]], np.uint8)
     age = np.asarray([[0.1], [0.1], [0.1], [9.0]], np.float32)
-    series = GridSeries(np.arange(4), np.ones((4, 1)), state, age, column, column)
+    series = GridSeries(np.arange(4), np.ones((4, 1)), state, age, column, column, np.ones(4, np.uint8))
     assert valid_mids(series, 0, 5.0).tolist() == [True, False, False, False]
 
 

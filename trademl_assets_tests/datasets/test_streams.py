@@ -28,7 +28,9 @@ def series_of(seed: int, steps: int = 300, assets: int = 2) -> GridSeries:
     mid[state == 2] = np.nan
     noise = rng.exponential(1.0, (2, steps, assets)).astype(np.float32)
     instants = np.arange(steps, dtype=np.int64) * CADENCE * 1_000_000
-    return GridSeries(instants, mid, state, np.zeros((steps, assets), np.float32), noise[0], noise[1])
+    return GridSeries(
+        instants, mid, state, np.zeros((steps, assets), np.float32), noise[0], noise[1], np.ones(steps, np.uint8)
+    )
 
 
 @settings(max_examples=60)

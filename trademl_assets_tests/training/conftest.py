@@ -61,6 +61,7 @@ def write_market(store: ArtifactStore) -> None:
                 "mask": mask.reshape(steps, -1),
                 "mid": mid,
                 "state": np.zeros((steps, assets), np.uint8),
+                "usable": np.ones(steps, np.uint8),
             }
             writer.arrays("arrays", arrays)
 
@@ -74,13 +75,15 @@ def dataset_values() -> dict[str, Any]:
         "last_day": (FIRST + timedelta(days=DAYS - 1)).isoformat(),
         "first_instant": None,
         "minimum_history": "PT12H",
+        "partial_fill_threshold": 0.1,
         "labels": {
             "horizon_seconds": 900,
             "decision_stride_seconds": 600,
             "training_phase_seconds": 300,
             "max_mid_age_seconds": 5.0,
             "minimum_class_support": 1,
-            "boundaries": {"kind": "quantile", "classes": 4},
+            "kind": "price_classes",
+            "parameters": {"boundaries": {"kind": "quantile", "classes": 4}},
         },
         "split": {
             "blocks": [
@@ -98,6 +101,7 @@ def dataset_values() -> dict[str, Any]:
             "mask": lookback,
             "clock": {**lookback, "columns": ["hour", "rolling_volatility"]},
             "long_term": {"lookback_days": 3, "missing_days": "refuse", "statistics": ["mean_bps", "volume"]},
+            "additional": {},
         },
         "weights": {"half_life_days": 2.0},
         "scaling": {

@@ -6,9 +6,15 @@ from trademl_assets.datasets.build import build_dataset, write_dataset
 from trademl_assets.datasets.plots import draw_classes
 from trademl_assets.datasets.series import GridFrame
 from trademl_assets.orchestration.batch import Work, partitioned_asset
-from trademl_assets.orchestration.catalog import ALIGNED_GRID, DAILY_AGGREGATES, DATASET, MARKET_REGIME
+from trademl_assets.orchestration.catalog import (
+    ALIGNED_GRID,
+    DAILY_AGGREGATES,
+    DATASET,
+    EXTERNAL_SERIES,
+    MARKET_REGIME,
+)
 from trademl_assets.orchestration.deployment import Deployment
-from trademl_assets.orchestration.mappings import any_day
+from trademl_assets.orchestration.mappings import any_partition
 from trademl_assets.orchestration.metadata import Facts
 
 
@@ -29,6 +35,8 @@ def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         texts = {"warnings": "; ".join(parts.recipe["warnings"])} if parts.recipe["warnings"] else {}
         return Facts(numbers=numbers, texts=texts, plot=draw_classes(parts.recipe), schema=parts.index.schema)
 
-    upstream = (ALIGNED_GRID, DAILY_AGGREGATES, MARKET_REGIME)
-    deps = [dg.AssetDep(entry.name, partition_mapping=any_day()) for entry in upstream]
+    upstream = [ALIGNED_GRID, DAILY_AGGREGATES, MARKET_REGIME]
+    if configuration.market.series:
+        upstream.append(EXTERNAL_SERIES)
+    deps = [dg.AssetDep(entry.name, partition_mapping=any_partition()) for entry in upstream]
     return [partitioned_asset(deployment, DATASET, build, deps=deps)]
