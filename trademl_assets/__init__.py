@@ -3,6 +3,7 @@
 For notebooks: `from trademl_assets import load_book, plot_book, open_dataset, load_model`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +15,5 @@ __all__ = ["load_book", "load_model", "open_dataset", "plot_book"]
 def __getattr__(name: str) -> Any:
     """Import the notebook's door when it is first used: importing a room of the package must not open all others."""
     if name in __all__:
-        from trademl_assets import notebook  # noqa: PLC0415 -- see above
-
-        return getattr(notebook, name)
+        return getattr(import_module("trademl_assets.notebook"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
