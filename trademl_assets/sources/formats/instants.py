@@ -197,7 +197,8 @@ def _rounded_up(nanoseconds: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _shown(values: pl.Series) -> str:
-    return f"{values.min()!s} to {values.max()!s}"
+    written = values.to_physical()  # a damaged column holds times that no calendar has
+    return f"{written.min()!s} to {written.max()!s}"
 
 
 def _unreadable(values: pl.Series, time: TimeColumn, origin: str) -> SourceError:

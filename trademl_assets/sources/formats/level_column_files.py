@@ -1,11 +1,11 @@
 """Source kind `level_column_files`: one row a book, a column for each level, side and quality."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trademl_assets.foundation.errors import SourceError
 from trademl_assets.foundation.parameters import Parameters
@@ -35,6 +35,13 @@ class PriceColumns(Parameters):
     divisor: Divisor
     midpoint: str | None
     max_tick_error: Annotated[float, Field(gt=0, le=0.5)] | None
+
+    @model_validator(mode="after")
+    def _distances_are_from_a_midpoint(self) -> Self:
+        given = (self.midpoint is not None, self.max_tick_error is not None)
+        if given != (self.form == "distance",) * 2:
+            raise ValueError(f"form {self.form}: write midpoint and max_tick_error for distances, null for prices")
+        return self
 
 
 class QuantityColumns(Parameters):
@@ -119,10 +126,8 @@ class LevelColumnFilesSource(WholeBookSource[LevelColumnFilesParameters]):
         self, books: pl.DataFrame, columns: dict[str, list[str]], instrument: InstrumentParameters, origin: str
     ) -> pl.DataFrame:
         prices, names = self.settings.prices, [*columns["bid_price"], *columns["ask_price"]]
-        if prices.form == "price":
-            return books.with_columns(pl.col(names) / prices.divisor) if prices.divisor != 1 else books
         if prices.midpoint is None or prices.max_tick_error is None:
-            raise SourceError(f"{origin}: distances need prices.midpoint and prices.max_tick_error -> write both")
+            return books.with_columns(pl.col(names) / prices.divisor) if prices.divisor != 1 else books
         ticks = books.select((pl.col(names) + 1) * pl.col(prices.midpoint) / instrument.tick_size)
         worst = ticks.select(pl.max_horizontal((pl.all() - pl.all().round()).abs().max())).item()
         if worst is not None and not worst <= prices.max_tick_error:

@@ -253,3 +253,22 @@ def test_facts_are_json_and_the_same_again(tmp_path: Path) -> None:
 def test_half_a_sampling_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=r"belong together|does not divide a day"):
         source("tall_files", tmp_path, **changes)
+
+
+def test_fixed_point_columns_are_divided(tmp_path: Path) -> None:
+    exact = {"bid": 61222.01, "ask": 61222.02}
+    frame = pl.DataFrame({"ts": [MIDNIGHT], "bid0": [6122201000000], "ask0": [6122202000000]})
+    path = write(frame.with_columns(bid_size0=12345678, ask_size0=1), tmp_path / "fixed.parquet")
+    prices = {"form": "price", "divisor": 1e8, "midpoint": None, "max_tick_error": None}
+
+    rows = source("level_column_files", path, prices=prices, quantities={"form": "base", "divisor": 1e8}).extract(
+        ABC, DAY, 0
+    )
+
+    assert rows.select(pl.nth(3, 4, 5, 6)).row(0) == (exact["bid"], 0.12345678, exact["ask"], 1e-8)
+
+
+def test_distances_without_a_midpoint_are_refused(tmp_path: Path) -> None:
+    prices = {"form": "distance", "divisor": 1.0, "midpoint": None, "max_tick_error": 0.1}
+    with pytest.raises(ValidationError, match="write midpoint and max_tick_error"):
+        source("level_column_files", tmp_path, prices=prices)

@@ -52,6 +52,12 @@ def test_typed_columns_say_their_unit(unit: Any) -> None:
     assert read(typed.dt.replace_time_zone(None), zone="America/New_York")[0] == [NOON.replace(hour=17)]
 
 
+def test_typed_times_that_no_calendar_has_are_refused() -> None:
+    beyond = pl.Series("t", [2**62]).cast(pl.Datetime("us", "UTC"))
+    with pytest.raises(SourceError, match="no time between 1970 and 2100"):
+        read(beyond)
+
+
 def test_a_zone_that_is_not_said_is_asked_for() -> None:
     for values in (pl.Series("t", [NOON]).dt.replace_time_zone(None), ["2024-03-05 12:00:00.5"]):
         with pytest.raises(SourceError, match=r"have no zone -> write time\.zone"):

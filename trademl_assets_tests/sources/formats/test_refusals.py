@@ -214,6 +214,8 @@ def test_a_trailer_that_lies_does_not_help_a_bomb(tmp_path: Path) -> None:
     path.write_bytes(content[:-4] + struct.pack("<I", 10))
 
     refusal_of("tall_files", path, max_file_bytes=1_000_000)
+    path.write_bytes(gzip.compress(b"0,0\n")[:-4] + struct.pack("<I", 1 << 31))
+    assert "larger than" in refusal_of("tall_files", path), "what is declared is believed before anything is read"
 
 
 def test_many_rows_in_text_are_refused(tmp_path: Path) -> None:
