@@ -98,3 +98,34 @@ def find_outcomes(kind: LabelKind, ingredients: "Ingredients", steps: NDArray[np
     if not np.isfinite(found.return_bps[found.valid]).all():
         raise ConfigError(f"{who} gives valid labels without a return -> valid must be false there")
     return found
+
+
+def find_boundaries(kind: LabelKind, training: Outcomes) -> Floats:
+    """Have a kind set its class edges from training decisions and hold it to its contract.
+
+    Raises:
+        ConfigError: The edges are none, not finite or do not increase.
+        DataQualityError: The decisions cannot set the classes.
+    """
+    edges = np.asarray(kind.fit_boundaries(training), dtype=np.float64)
+    if edges.ndim != 1 or not len(edges) or not np.isfinite(edges).all() or np.any(np.diff(edges) <= 0):
+        raise ConfigError(
+            f"label kind {type(kind).__name__} cuts classes at {edges.tolist()} bps -> edges must be finite, increase "
+            "strictly and be at least one"
+        )
+    return edges
+
+
+def find_classes(kind: LabelKind, outcomes: Outcomes, boundaries_bps: Floats) -> NDArray[np.int8]:
+    """Have a kind classify decisions and hold it to its contract.
+
+    Raises:
+        ConfigError: A class is none of those that the edges make.
+    """
+    classes = kind.classify(outcomes, boundaries_bps)
+    if classes.dtype != np.int8 or np.any(classes < 0) or np.any(classes > len(boundaries_bps)):
+        raise ConfigError(
+            f"label kind {type(kind).__name__} gives {classes.dtype} classes from {classes.min()} to {classes.max()} "
+            f"-> {len(boundaries_bps)} edges make int8 classes from 0 to {len(boundaries_bps)}"
+        )
+    return classes

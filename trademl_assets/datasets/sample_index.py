@@ -8,7 +8,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.ingredients import Ingredients
-from trademl_assets.datasets.label_kinds import LABELS, LabelKind, Outcomes, find_outcomes
+from trademl_assets.datasets.label_kinds import (
+    LABELS,
+    LabelKind,
+    Outcomes,
+    find_boundaries,
+    find_classes,
+    find_outcomes,
+)
 from trademl_assets.datasets.labels import decision_steps
 from trademl_assets.datasets.partial_steps import too_partial
 from trademl_assets.datasets.splits import NO_BLOCK, assign_blocks, effective_samples
@@ -51,7 +58,7 @@ def make_index(ingredients: Ingredients) -> SampleIndex:
             "t1": pl.Series(decided.outcomes.t1_us).cast(INSTANT),
             "step": steps,
             "instrument": pl.repeat(parameters.target, len(steps), dtype=pl.String, eager=True),
-            "label": decided.kind.classify(decided.outcomes, edges),
+            "label": find_classes(decided.kind, decided.outcomes, edges),
             "return_bps": decided.outcomes.return_bps,
             "sigma_bps": ingredients.sigma.short[steps, ingredients.target_position] * np.sqrt(horizon_steps),
             "part": pl.Series(part.tolist(), dtype=pl.String),
@@ -82,7 +89,7 @@ class _Decisions:
     counts: dict[str, int]
 
     def fit_edges(self) -> NDArray[np.float64]:
-        return self.kind.fit_boundaries(self.outcomes.at((self.part == "train") & self.on_stride))
+        return find_boundaries(self.kind, self.outcomes.at((self.part == "train") & self.on_stride))
 
 
 def _decide(ingredients: Ingredients) -> _Decisions:

@@ -1,4 +1,4 @@
-"""A model family: one linear layer on the mean of the price stream over the last steps."""
+"""A model family: one linear layer on the means of the price stream, and of others, over the last steps."""
 
 from typing import Annotated
 
@@ -13,14 +13,16 @@ class MeanOfPricesParameters(Parameters):
 
     Attributes:
         steps: Steps averaged before each decision.
+        beside: Names of additional streams whose means stand beside those of the prices.
     """
 
     steps: Annotated[int, Field(ge=1)]
+    beside: tuple[str, ...]
 
     @property
     def streams(self) -> tuple[str, ...]:
         """Streams that the network reads."""
-        return ("price",)
+        return ("price", *self.beside)
 
 
 FAMILY = ModelFamily(MeanOfPricesParameters, "trademl_example_plugin.mean_of_prices_network:build")

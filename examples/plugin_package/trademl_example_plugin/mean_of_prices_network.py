@@ -1,5 +1,7 @@
 """The network of `mean_of_prices`."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -8,19 +10,17 @@ from trademl_assets.models.network import Network, SegmentBatch
 from trademl_example_plugin.mean_of_prices import MeanOfPricesParameters
 
 
-class ScaledPrices:
-    """The price stream, centred and scaled as the dataset was fitted."""
+class ScaledStreams:
+    """Streams side by side, each centred and scaled as the dataset was fitted."""
 
-    streams = ("price",)
-
-    def __init__(self, stream: StreamInput) -> None:
-        self.width = len(stream.columns)
-        self._center, self._scale = torch.from_numpy(stream.center), torch.from_numpy(stream.scale)
-        self._clip = stream.clip
+    def __init__(self, streams: Mapping[str, StreamInput]) -> None:
+        self.streams = tuple(streams)
+        self.width = sum(len(stream.columns) for stream in streams.values())
+        self._inputs = streams
 
     def __call__(self, raw: dict[str, Tensor]) -> Tensor:
         """Return (T, width) float32."""
-        return ((raw["price"] - self._center) / self._scale).clamp(-self._clip, self._clip)
+        return torch.cat([_scaled(raw[name], stream) for name, stream in self._inputs.items()], dim=1)
 
 
 class MeanOfPrices(Network):
@@ -28,9 +28,9 @@ class MeanOfPrices(Network):
 
     def __init__(self, parameters: MeanOfPricesParameters, inputs: ModelInputs) -> None:
         super().__init__()
-        self.step_features = ScaledPrices(inputs.stream("price"))
-        self.patch_steps = self.window_steps = parameters.steps
         self.streams = parameters.streams
+        self.step_features = ScaledStreams({name: inputs.stream(name) for name in self.streams})
+        self.patch_steps = self.window_steps = parameters.steps
         self.layer = nn.Linear(self.step_features.width, inputs.classes)
 
     def forward(self, batch: SegmentBatch) -> Tensor:
@@ -46,3 +46,8 @@ class MeanOfPrices(Network):
 def build(parameters: MeanOfPricesParameters, inputs: ModelInputs) -> MeanOfPrices:
     """Build the network with fresh weights from torch's global random state."""
     return MeanOfPrices(parameters, inputs)
+
+
+def _scaled(values: Tensor, stream: StreamInput) -> Tensor:
+    center, scale = torch.from_numpy(stream.center), torch.from_numpy(stream.scale)
+    return ((values - center) / scale).clamp(-stream.clip, stream.clip)
