@@ -19,10 +19,14 @@ QUALITY = QualityParameters(
     max_crossed_share=0.5,
     max_one_sided_share=0.5,
     max_out_of_order_share=0.5,
+    max_out_of_order_seconds=600.0,
     max_lead_in_seconds=120,
     gap_seconds=60.0,
+    stuck_feed_seconds=60.0,
     min_coverage_seconds=0.0,
     outlier_robust_z=12.0,
+    fat_finger_seconds=60.0,
+    rejected_day="refuse",
 )
 
 
