@@ -50,8 +50,8 @@ def encode_books(books: Sequence[ShownBook | None], steps: int, slots: int, thre
     """Write the snapshots of all instruments into one array.
 
     A distance d becomes `float16(d)`; a quantity q becomes `float16(log1p(float64(float32(q) / float32(reference))))`,
-    bit for bit; NaN becomes 0, and so does everything of a step that shows no snapshot. The result does not depend on
-    the number of threads.
+    bit for bit; NaN and a quantity of minus zero become 0, and so does everything of a step that shows no snapshot.
+    The result does not depend on the number of threads.
 
     Args:
         books: An entry for each instrument, None where it has no snapshots.

@@ -5,57 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.foundation.errors import ConfigError, DataQualityError
 from trademl_assets.grid.alignment import align_assets
+from trademl_assets_tests.grid.definition import FILLED, MISSING, OBSERVED, align_slowly
 from trademl_assets_tests.grid.markets import (
     DAY,
-    MIDNIGHT_US,
     SECOND,
     SLOTS,
     grid_parameters,
     instruments,
     snapshots_at,
 )
-
-OBSERVED, FILLED, MISSING = 0, 1, 2
-
-
-def align_slowly(snapshots, market, parameters):
-    """The definition, step by step in plain Python."""
-    steps, cadence = 86_400 // parameters.cadence_seconds, parameters.cadence_seconds
-    tolerance, max_gap = parameters.tolerance_milliseconds * 1_000, parameters.max_gap_seconds * SECOND
-    width = 4 * len(market)
-    book, price = np.zeros((steps, SLOTS, width), np.float16), np.zeros((steps, width), np.float32)
-    mask, mid = np.zeros((steps, width), np.float16), np.full((steps, len(market)), np.nan)
-    state = np.full((steps, len(market)), MISSING, np.uint8)
-    for a, (name, instrument) in enumerate(market.items()):
-        rows = snapshots[name].to_dicts()
-        times = [int(row["ts"].timestamp() * SECOND) for row in rows]
-        previous, at = None, -1
-        for k in range(-(parameters.max_gap_seconds // cadence), steps):
-            instant = MIDNIGHT_US + k * cadence * SECOND
-            while at + 1 < len(times) and times[at + 1] <= instant:
-                at += 1
-            age = instant - times[at] if at >= 0 else None
-            known = age is not None and age <= max_gap
-            seen = known and age <= tolerance
-            if k >= 0:
-                mask[k, 4 * a : 4 * a + 4] = (seen, known and not seen, not known, age / max_gap if known else 1)
-            if known and k >= 0:
-                row = rows[at]
-                state[k, a], mid[k, a] = (OBSERVED if seen else FILLED), row["mid"]
-                price[k, 4 * a + 2 : 4 * a + 4] = row["spread_bps"], row["microprice_bps"]
-                for field, key in enumerate(("bid_distance_bps", "bid_quantity", "ask_distance_bps", "ask_quantity")):
-                    values = np.asarray(row[key], np.float32)
-                    if field % 2:
-                        values = np.log1p((values / np.float32(instrument.reference_quantity)).astype(np.float64))
-                    book[k, :, 4 * a + field] = np.nan_to_num(values)
-            if seen:
-                if previous is not None and k >= 0:
-                    change = (np.log(rows[at]["mid"]) - np.log(previous[1])) * 1e4
-                    price[k, 4 * a : 4 * a + 2] = change, (k - previous[0]) * cadence
-                previous = (k, rows[at]["mid"])
-    return {"book": book, "price": price, "mask": mask, "mid": mid, "state": state}
 
 
 def instants(seconds, low=-35.0, high=86_399.0):
@@ -73,35 +33,36 @@ times = st.lists(
 ).map(instants)
 
 
-@given(first=times, second=times, cadence=st.sampled_from([10, 60]), tolerance=st.sampled_from([0, 2_000, 35_000]))
-@settings(max_examples=15, deadline=None)
-def test_alignment_equals_its_definition_bit_for_bit(first, second, cadence, tolerance):
-    market = instruments("AAA", "BBB")
-    snapshots = {"AAA": snapshots_at(first, seed=1), "BBB": snapshots_at(second, seed=2)}
-    parameters = grid_parameters(cadence_seconds=cadence, tolerance_milliseconds=tolerance)
+@given(
+    first=times,
+    second=times,
+    third=st.sampled_from(["absent", "no rows", "rows"]),
+    cadence_and_tolerance=st.tuples(st.sampled_from([10, 20, 60]), st.sampled_from([0, 2_000, 35_000])),
+    minimum=st.integers(1, 3),
+)
+@settings(max_examples=30, deadline=None)
+def test_alignment_equals_its_definition_bit_for_bit(first, second, third, cadence_and_tolerance, minimum):
+    market = instruments("AAA", "BBB", "CCC")
+    snapshots = {
+        "AAA": snapshots_at(sorted({0.0, *first}), seed=1),
+        "BBB": snapshots_at(second, seed=2),
+    }
+    if third != "absent":
+        snapshots["CCC"] = snapshots_at([] if third == "no rows" else [5.0, 9.0, 30.0, 43_200.5], seed=3)
+    parameters = grid_parameters(
+        cadence_seconds=cadence_and_tolerance[0],
+        tolerance_milliseconds=cadence_and_tolerance[1],
+        required_instruments=("AAA",),
+        min_assets_required=minimum,
+    )
 
     grid = align_assets(snapshots, market, DAY, parameters)
 
-    for name, expected in align_slowly(snapshots, market, parameters).items():
-        assert grid.arrays[name].dtype == expected.dtype
-        np.testing.assert_array_equal(grid.arrays[name], expected, err_msg=name)
-
-
-@given(seconds=times.filter(len), cut=st.integers(0, 8_640), data=st.data())
-@settings(max_examples=60, deadline=None)
-def test_nothing_after_an_instant_changes_anything_at_or_before_it(seconds, cut, data):
-    before = [second for second in seconds if second <= cut * 10]
-    after = [second for second in data.draw(times) if second > cut * 10]
-    original, changed = snapshots_at(seconds, seed=1), snapshots_at(sorted(before + after), seed=1)
-    if before:
-        changed = pl.concat([original[: len(before)], changed[len(before) :]])
-    market, parameters = instruments("AAA"), grid_parameters()
-
-    one = align_assets({"AAA": original}, market, DAY, parameters)
-    other = align_assets({"AAA": changed}, market, DAY, parameters)
-
-    for name, array in one.arrays.items():
-        np.testing.assert_array_equal(array[: cut + 1], other.arrays[name][: cut + 1], err_msg=name)
+    expected = align_slowly(snapshots, market, parameters)
+    assert grid.arrays.keys() == expected.keys()
+    for name, array in expected.items():
+        assert grid.arrays[name].dtype == array.dtype
+        assert grid.arrays[name].tobytes() == array.tobytes(), name
 
 
 def test_a_step_is_observed_then_filled_with_its_age_then_missing():
@@ -132,9 +93,12 @@ def test_tolerance_and_longest_gap_include_their_ends_and_an_instant_its_own_sna
 
 
 def test_a_snapshot_just_after_the_instant_is_not_taken():
-    state = align_assets({"AAA": snapshots_at([10.000001])}, instruments("AAA"), DAY, grid_parameters()).arrays["state"]
+    frame = snapshots_at([9.0, 10.000001], mids=[100.0, 101.0])
 
-    assert state[:3, 0].tolist() == [MISSING, MISSING, FILLED]
+    arrays = align_assets({"AAA": frame}, instruments("AAA"), DAY, grid_parameters()).arrays
+
+    assert arrays["state"][:3, 0].tolist() == [MISSING, OBSERVED, FILLED]
+    assert arrays["mid"][1:3, 0].tolist() == [100.0, 101.0]
 
 
 def test_a_return_across_a_gap_carries_its_length():
@@ -188,8 +152,8 @@ def test_the_same_snapshots_give_the_same_bytes_and_columns_follow_the_order_of_
 
     for name, array in one.arrays.items():
         assert array.tobytes() == again.arrays[name].tobytes()
-        half = array.shape[-1] // 2
-        np.testing.assert_array_equal(array[..., :half], other.arrays[name][..., half:])
+        columns = np.roll(other.arrays[name], array.shape[-1] // 2, axis=-1) if name != "usable" else array
+        np.testing.assert_array_equal(array, columns)
     assert other.instruments == ("BBB", "AAA")
 
 
@@ -207,12 +171,38 @@ def test_an_instrument_without_snapshots_is_missing_unless_required():
             align_assets(snapshots, market, DAY, grid_parameters(required_instruments=("AAA", name)))
 
 
-def test_values_beyond_half_precision_are_refused_by_name():
-    far = np.full((1, SLOTS), 70_000.0, np.float32)
-    frame = snapshots_at([0.0]).with_columns(ask_distance_bps=pl.Series(far, dtype=pl.Array(pl.Float32, SLOTS)))
+def test_steps_are_usable_where_the_required_and_enough_instruments_are_shown():
+    snapshots = {
+        "AAA": snapshots_at([0, 10, 20, 30, 100]),
+        "BBB": snapshots_at([10, 20]),
+        "CCC": snapshots_at([0, 10, 30, 100]),
+    }
+    market = instruments("AAA", "BBB", "CCC")
+    parameters = grid_parameters(required_instruments=("AAA",), max_gap_seconds=10)
 
-    with pytest.raises(DataQualityError, match=r"AAA 2024-01-01: ask_distance_bps reaches 70000"):
-        align_assets({"AAA": frame}, instruments("AAA"), DAY, grid_parameters())
+    def usable(**changes):
+        changed = parameters.model_copy(update=changes)
+        return align_assets(snapshots, market, DAY, changed).arrays["usable"][:12].tolist()
+
+    assert usable(min_assets_required=1) == [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1]
+    assert usable(min_assets_required=3) == [0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert usable(min_assets_required=2, required_instruments=("BBB",)) == [0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert usable(min_assets_required=1, required_instruments=("AAA", "BBB")) == [0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    with pytest.raises(ConfigError, match="min_assets_required 4 exceeds the 3 instruments"):
+        usable(min_assets_required=4)
+
+
+def test_a_day_on_which_every_instrument_was_masked_is_a_grid_of_nothing():
+    snapshots = {"AAA": snapshots_at([]), "BBB": snapshots_at([])}
+
+    arrays = align_assets(snapshots, instruments("AAA", "BBB"), DAY, grid_parameters()).arrays
+
+    assert (arrays["state"] == MISSING).all()
+    assert np.isnan(arrays["mid"]).all()
+    assert not arrays["book"].any()
+    assert not arrays["price"].any()
+    assert not arrays["usable"].any()
+    np.testing.assert_array_equal(arrays["mask"], np.tile([0, 0, 1, 1], (8_640, 2)))
 
 
 @pytest.mark.parametrize(
@@ -234,13 +224,41 @@ def test_snapshots_that_do_not_belong_together_are_refused(snapshots, found):
     [
         {"cadence_seconds": 7},
         {"tolerance_milliseconds": 35_001},
-        {"method": "linear_interpolate"},
+        {"method": "linear"},
         {"max_gap_seconds": 0},
+        {"min_assets_required": 0},
     ],
 )
 def test_impossible_grids_are_refused(changes):
     with pytest.raises(ValidationError):
         grid_parameters(**changes)
+
+
+def test_interpolation_is_refused_with_what_to_write_instead():
+    with pytest.raises(ValidationError, match=r"NEXT observation.*write forward_fill.*interpolate_for_display"):
+        grid_parameters(method="linear_interpolate")
+
+
+def test_symbols_whose_instants_never_coincide_are_shown_at_their_own_ages(market_data):
+    first_us = 1_726_876_800_000_000  # midnight of the recording, 2024-09-21
+    names = ("BNBUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT")
+    files = [market_data / "lob-binance-futures-100lvl" / f"{name}_2024-09-21.parquet" for name in names]
+    recorded = [pl.read_parquet(file)["tm"].to_numpy() * 1_000 - first_us for file in files]
+    snapshots = {name: snapshots_at(times / SECOND) for name, times in zip(names, recorded, strict=True)}
+    parameters = grid_parameters(cadence_seconds=1, tolerance_milliseconds=500, max_gap_seconds=10)
+
+    grid = align_assets(snapshots, instruments(*names), DAY, parameters)
+
+    assert len(np.unique(np.concatenate(recorded))) == sum(len(times) for times in recorded) == 220 + 217 + 215 + 228
+    for number, times in enumerate(recorded):
+        for step in range(int(times[0] // SECOND), int(times[-1] // SECOND) + 13):
+            known = times[times <= step * SECOND]
+            age = step * SECOND - known.max() if len(known) else -1
+            assert grid.ages_us[step, number] == age
+            state = MISSING if age < 0 or age > 10 * SECOND else OBSERVED if age <= SECOND // 2 else FILLED
+            assert grid.arrays["state"][step, number] == state
+    shown = (grid.arrays["state"] != MISSING).all(axis=1)
+    assert all(len(set(ages)) == len(names) for ages in grid.ages_us[shown].tolist())
 
 
 def test_real_asynchronous_snapshots_are_shown_at_their_true_age(market_data):
