@@ -71,15 +71,18 @@ def draw_regimes(aggregates: pl.DataFrame, regimes: pl.DataFrame, reference_inst
     axes.plot(days, closes["close"].to_numpy(), color="#203040", linewidth=1.0, marker=marker, markersize=3, zorder=3)
     counts = dict(regimes["regime"].value_counts().iter_rows())
     for span in _spans(regimes).iter_rows(named=True):
-        first, last = date2num((span["first"], span["last"]))
+        first, last = date2num((span["first"], span["last"]))  # type: ignore[no-untyped-call]  # matplotlib's dates are untyped
         axes.axvspan(first - _HALF_A_DAY, last + _HALF_A_DAY, color=_REGIME_COLORS[span["regime"]], linewidth=0)
     handles = [
-        Patch(facecolor=color, edgecolor="#909090", linewidth=0.5, label=f"{regime} ({counts[regime]})")
+        Patch(
+            facecolor=color, edgecolor="#909090", linewidth=0.5, label=f"{regime.replace('_', ' ')} ({counts[regime]})"
+        )
         for regime, color in _REGIME_COLORS.items()
         if regime in counts
     ]
     if handles:
-        figure.legend(handles=handles, fontsize=7, ncols=len(handles), loc="outside lower center", columnspacing=1.0)
+        shape = {"ncols": len(handles), "columnspacing": 1.0, "handlelength": 1.2, "handletextpad": 0.5}
+        figure.legend(handles=handles, fontsize=7, loc="outside lower center", frameon=False, **shape)
     axes.set_title(f"market regime, close of {reference_instrument}", fontsize=9)
     axes.set_ylabel("close", fontsize=8)
     axes.margins(x=0.01)
