@@ -19,7 +19,7 @@ class BookSampler:
     """Collects the states of a book at the instants k * cadence since the epoch within [first, end).
 
     The state at an instant g holds every message with a clock <= g and no other. Nothing is handed out for an
-    instant while the book is unknown, after the last message, or when the latest message is older than the allowed
+    instant while the book is unknown or wholly empty, after the last message, or when the latest message is older than the allowed
     silence.
 
     Args:
@@ -94,6 +94,9 @@ class BookSampler:
         if not instants:
             return
         bids, asks = self._best(book.bids), self._best(book.asks)
+        if not len(bids[0]) + len(asks[0]):
+            self.left_out["empty_book"] += len(instants)
+            return
         for instant in instants:
             self._instants.append(instant)
             self._batches.append(book.last_update_id)

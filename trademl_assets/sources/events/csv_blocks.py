@@ -86,6 +86,9 @@ def _block(
             b"\n".join(texts), has_header=False, new_columns=header, infer_schema=False, columns=range(len(header))
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        if half := len(texts) // 2:  # name the line, not the block
+            _block(origin, header, columns, numbers[:half], texts[:half])
+            _block(origin, header, columns, numbers[half:], texts[half:])
         raise SourceError(f"{span}: not rows of {len(header)} columns ({error}) -> fetch the file again") from error
     if len(rows) != len(numbers):
         raise SourceError(f"{span}: {len(rows)} rows on {len(numbers)} lines -> quotes are not closed, fetch it again")

@@ -7,14 +7,12 @@ from typing import Any
 
 import polars as pl
 
+import trademl_assets.sources.market  # noqa: F401 -- registers the kinds
 from trademl_assets.foundation.calendar import day_start
 from trademl_assets.sources.contract import SOURCES, InstrumentParameters
-from trademl_assets.sources.market import MarketParameters
 from trademl_assets_tests.sources.events.cryptofeed_files import bybit, coinbase, kraken, okx
 from trademl_assets_tests.sources.events.evolutions import DAY, DAY_MS, Book, Evolution, Levels, Update
 from trademl_assets_tests.sources.events.written_lines import DAYS, pairs, write_gzip
-
-assert MarketParameters  # importing it registers the kinds
 
 COMMON: dict[str, Any] = {
     "snapshot_cadence_seconds": 1,

@@ -96,7 +96,8 @@ def true_books(evolution: Evolution) -> dict[int, Book]:
     for second in range(-(-known.time_ms // 1000), latest_ms // 1000 + 1):
         while waiting and waiting[0].time_ms <= second * 1000:
             known = waiting.pop(0)
-        books[second] = book_of(known.bids_after, known.asks_after)
+        if known.bids_after or known.asks_after:  # a book without any level has no row to show
+            books[second] = book_of(known.bids_after, known.asks_after)
     return books
 
 

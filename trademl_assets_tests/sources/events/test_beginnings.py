@@ -144,6 +144,17 @@ def test_a_second_answer_says_nothing_new_while_the_chain_is_whole(tmp_path: Pat
     assert (facts["books_seen"], facts["books_begun"]) == (2, 1)
 
 
+def test_an_instant_of_an_empty_book_is_counted(tmp_path: Path) -> None:
+    abc = instrument()
+    nothing = diff(1.5, 11, 11, bids=[("100.00", "0"), ("99.50", "0")], asks=[("100.50", "0")])
+    capture = stream(tmp_path, (0.5, answer(10, BIDS, ASKS)), (1.5, nothing), (3.0, diff(3, 12, 12, bids=BIDS)))
+
+    books, facts = facts_of(abc, capture)
+
+    assert list(books) == [1, 3]
+    assert facts["instants_left_out"] == {"empty_book": 1}
+
+
 def test_silence_is_counted(tmp_path: Path) -> None:
     abc = instrument()
     capture = stream(tmp_path, (0.0, answer(10, BIDS, ASKS)), (7.2, diff(7.2, 11, 11)), (8.0, diff(8.0, 12, 12)))

@@ -144,6 +144,7 @@ def test_damaged_text_never_raises_anything_untyped(written: tuple[str, dict[str
     [
         ("tardis", ("price,amount", "price,quantity"), "lacks the columns amount"),
         ("tardis", (",false,", ",maybe,"), "column is_snapshot holds 'maybe', expected true or false"),
+        ("tardis", ("true,ask,102.00", "true,ask,1,02.00"), "changes.csv.gz, lines 4 to 4: not rows of 8 columns"),
         ("tardis", (",bid,", ",buy,"), "column side holds 'buy'"),
         ("depth csv", (",set,", ",snap,"), "column update_type holds 'snap', expected set"),
         ("depth csv", ("ABCUSDT,17", "ABCUSDT,x"), "column timestamp holds 'x"),
