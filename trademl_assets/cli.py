@@ -1,4 +1,4 @@
-"""The command line: `trademl check`, `run`, `plan` and `state`. Thin: parses, calls, prints."""
+"""The command line: `trademl check`, `run`, `plan`, `state`, `export`, `recognise`. Thin: parses, calls, prints."""
 
 import argparse
 import logging
@@ -17,6 +17,7 @@ from trademl_assets.foundation.log import configure_logging
 
 CONSOLE = Console()
 _HOME = "DAGSTER_HOME"
+_LONGEST_LINE = 1 << 30  # only the beginning is read
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +62,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--until", metavar="ASSET", help="stop after this asset")
         command.set_defaults(command=function)
     state.set_defaults(command=_state)
-    for command in (run, plan, state):
+    export = commands.add_parser("export", help="write the compressed book of a day as npz, for other programs")
+    export.add_argument("instrument", help="configured name of the instrument")
+    export.add_argument("day", help="UTC day, as 2024-01-31")
+    export.add_argument("folder", type=Path, help="folder of the file, which is called <instrument>_<day>.npz")
+    export.set_defaults(command=_export)
+    recognise = commands.add_parser("recognise", help="say which known format a file of books is")
+    recognise.add_argument("file", type=Path, help="the file")
+    recognise.set_defaults(command=_recognise)
+    for command in (run, plan, state, export):
         command.add_argument(
             "--config", type=Path, metavar="FOLDER", help="configuration folder, in place of TRADEML_CONFIG"
         )
@@ -103,6 +112,24 @@ def _state(options: argparse.Namespace) -> int:
         table.add_row(each.asset, *(str(cell) for cell in cells))
     CONSOLE.print(table)
     return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from trademl_assets.notebook import export_book  # noqa: PLC0415 -- tables are slow to import
+
+    _say(str(export_book(options.instrument, options.day, options.folder, config=options.config)))
+    return 0
+
+
+def _recognise(options: argparse.Namespace) -> int:
+    from trademl_assets.sources.capped_reading import ReadingCaps  # noqa: PLC0415 -- tables are slow to import
+    from trademl_assets.sources.formats.recognise import recognise  # noqa: PLC0415 -- as above
+
+    caps = ReadingCaps(file_bytes=sys.maxsize, line_bytes=_LONGEST_LINE)
+    found = recognise(options.file, str(options.file), caps)
+    advice = found.refusal or (f"kind {found.kind}" if found.kind else "no kind reads it")
+    _say(f"{found.seen} -> {advice}")
+    return 0 if found.kind else 1
 
 
 def _configuration(options: argparse.Namespace) -> Configuration:

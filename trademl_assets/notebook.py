@@ -65,6 +65,19 @@ def plot_book(instrument: str, day: date | str, *, config: Path | None = None) -
     return Picture(draw_day_heatmap(load_book(instrument, day, config=config), instrument, _day(day)))
 
 
+def export_book(instrument: str, day: date | str, folder: Path, *, config: Path | None = None) -> Path:
+    """Write a day as `<instrument>_<day>.npz`: `ts` and `book` of shape (T, slots, 4), as `export_arrays` lays them out.
+
+    Errors as `load_book`, and StorageError where the file cannot be written.
+    """
+    from trademl_assets.order_book.compression import export_npz  # noqa: PLC0415 -- imported where it is used
+    from trademl_assets.storage.exports import write_npz  # noqa: PLC0415 -- as above
+
+    return write_npz(
+        folder, f"{instrument}_{_day(day).isoformat()}", export_npz(load_book(instrument, day, config=config))
+    )
+
+
 def open_dataset(experiment: str, *, config: Path | None = None) -> "Dataset":
     """Open the dataset of an experiment: its sample index over memory-mapped streams.
 

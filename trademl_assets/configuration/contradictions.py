@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.grid.alignment import GridParameters
-from trademl_assets.long_term.regimes import RegimeParameters
+from trademl_assets.long_term.parameters import LongTermParameters
 from trademl_assets.models.registry import ModelParameters
 from trademl_assets.order_book.compression import CompressionParameters
 from trademl_assets.sources.market import MarketParameters
@@ -59,10 +59,17 @@ def planted_contradictions(
                 yield place, f"{getattr(source.parameters, key)} differs from {value} in {file}"
 
 
-def regime_contradictions(market: MarketParameters, regimes: RegimeParameters) -> Iterator[Contradiction]:
-    """Yield what the regimes ask of the market in vain."""
-    if regimes.reference_instrument not in market.instruments_by_name():
-        yield ("long_term", "reference_instrument"), _no_instrument(regimes.reference_instrument, market)
+def long_term_contradictions(
+    market: MarketParameters, compression: CompressionParameters, long_term: LongTermParameters
+) -> Iterator[Contradiction]:
+    """Yield what the slow channel asks of the market or of the compressed books in vain."""
+    reference = long_term.regimes.reference_instrument
+    if reference not in market.instruments_by_name():
+        yield ("long_term", "regimes", "reference_instrument"), _no_instrument(reference, market)
+    for number, group in enumerate(long_term.level_groups):
+        if group.last_slot > compression.slots:
+            problem = f"group {group.name} ends at slot {group.last_slot}, order_book.yaml keeps {compression.slots}"
+            yield ("long_term", "level_groups", str(number), "last_slot"), problem
 
 
 def dataset_contradictions(

@@ -8,9 +8,9 @@ from trademl_assets.configuration.contradictions import (
     ContradictionsError,
     dataset_contradictions,
     grid_contradictions,
+    long_term_contradictions,
     model_contradictions,
     planted_contradictions,
-    regime_contradictions,
     search_contradictions,
 )
 from trademl_assets.configuration.platform import PlatformParameters, TrackingParameters
@@ -18,7 +18,7 @@ from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.evaluation.judge import EvaluationParameters
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.grid.alignment import GridParameters
-from trademl_assets.long_term.regimes import RegimeParameters
+from trademl_assets.long_term.parameters import LongTermParameters
 from trademl_assets.models.registry import ModelParameters
 from trademl_assets.order_book.compression import CompressionParameters
 from trademl_assets.order_book.quality import QualityParameters
@@ -44,7 +44,7 @@ class Configuration(Parameters):
         market: Instruments, days and sources.
         order_book: Compression and quality limits.
         grid: The uniform grid.
-        long_term: Market regimes.
+        long_term: Market regimes and groups of levels.
         datasets: Datasets by experiment.
         models: Models by name.
         training: How models are trained.
@@ -57,7 +57,7 @@ class Configuration(Parameters):
     market: MarketParameters
     order_book: OrderBookParameters
     grid: GridParameters
-    long_term: RegimeParameters
+    long_term: LongTermParameters
     datasets: dict[Name, DatasetParameters]
     models: dict[Name, ModelParameters]
     training: TrainingParameters
@@ -70,7 +70,7 @@ class Configuration(Parameters):
         found = [
             *grid_contradictions(self.market, self.grid),
             *planted_contradictions(self.market, self.grid, self.order_book.compression),
-            *regime_contradictions(self.market, self.long_term),
+            *long_term_contradictions(self.market, self.order_book.compression, self.long_term),
             *model_contradictions(self.models, self.datasets),
             *search_contradictions(self.models, self.training, self.tuning),
         ]

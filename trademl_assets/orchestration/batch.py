@@ -143,6 +143,8 @@ def commit_partitions(
                 )
                 done.append(manifest)
                 series.append({**facts.numbers, "rows": manifest.rows})
+                for name, png in facts.pictures().items():
+                    run.log_bytes(png, f"{name}.png", f"plots/{key}")
                 yield materialization(
                     manifest, key, facts, str(store.layout.partition_folder(entry.name, key)), parents
                 )

@@ -17,7 +17,7 @@ from trademl_assets.orchestration.console import PROGRESS_LOGGER
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.jobs import job_of
 from trademl_assets.orchestration.partitions import ranges
-from trademl_assets.orchestration.planning import stage_of, wanted
+from trademl_assets.orchestration.planning import READERS, stage_of, wanted
 from trademl_assets.orchestration.recovery import close_dead_runs, process_tag
 from trademl_assets.orchestration.resources.tracking import StageTracking
 from trademl_assets.orchestration.unfinished import UnfinishedRuns
@@ -98,6 +98,8 @@ class Drive:
         made: dict[str, int] = {}
         fresh: dict[str, int] = {}
         for number, (asset, keys) in enumerate(needed.items(), start=1):
+            for before in (source for source, reader in READERS.items() if reader == asset and source in needed):
+                made[before] += self._bring_back(before, needed[before], experiment)
             stale = self._stale(asset, keys, unfinished)
             made[asset], fresh[asset] = len(stale), len(keys) - len(stale)
             head = f"[{number}/{len(needed)}] {asset}"
@@ -110,6 +112,13 @@ class Drive:
                 self._launch(asset, first, last, experiment)
             self._report(f"{head}: {len(stale)} made in {readable_seconds(time.monotonic() - begun)}")
         return Outcome(made, fresh, time.monotonic() - started)
+
+    def _bring_back(self, asset: str, keys: tuple[str, ...], experiment: str | None) -> int:
+        """Make partitions again whose rows were removed after use, and which a stage before has made wanted again."""
+        wanted_again = list(stage_of(self._store, self._deployment.lineage, asset, keys).stale)
+        for first, last in self._runs(asset, wanted_again):
+            self._launch(asset, first, last, experiment)
+        return len(wanted_again)
 
     def _stale(self, asset: str, keys: tuple[str, ...], unfinished: UnfinishedRuns) -> dict[str, str]:
         stale = stage_of(self._store, self._deployment.lineage, asset, keys).stale

@@ -65,7 +65,7 @@ class Lineage:
             "book_snapshots": self._of_snapshots,
             "aligned_grid": lambda _: combine_fingerprints(configuration.grid.fingerprint(), self._all_instruments),
             "daily_aggregates": self._of_aggregates,
-            "market_regime": lambda _: configuration.long_term.fingerprint(),
+            "market_regime": lambda _: configuration.long_term.regimes.fingerprint(),
             "external_series": self._of_series,
             "coverage_calendar": lambda _: combine_fingerprints(
                 self._all_instruments, configuration.order_book.coverage.fingerprint()
@@ -142,7 +142,10 @@ class Lineage:
         return combine_fingerprints(self._source(role, split_key(key)[1]), order_book)
 
     def _of_aggregates(self, day: str) -> str:
-        return self._all_instruments if self.has_books(day) else self._source("aggregate_source")
+        if not self.has_books(day):
+            return self._source("aggregate_source")
+        groups = self._configuration.long_term.level_groups
+        return combine_fingerprints(self._all_instruments, *(group.fingerprint() for group in groups))
 
     def _of_dataset(self, experiment: str) -> str:
         dataset, grid = self._configuration.datasets[experiment], self._configuration.grid
@@ -184,7 +187,7 @@ class Lineage:
     def _before_regime(self, day: str) -> tuple[Artifact, ...]:
         last = date.fromisoformat(day)
         first = max(
-            self._market.history_first_day, last - timedelta(days=self._configuration.long_term.window_days - 1)
+            self._market.history_first_day, last - timedelta(days=self._configuration.long_term.regimes.window_days - 1)
         )
         return tuple(Artifact("daily_aggregates", each.isoformat()) for each in days_between(first, last))
 

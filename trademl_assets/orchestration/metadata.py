@@ -33,6 +33,7 @@ class Facts:
         links: Addresses of pages, by the name they are shown under.
         files: Files of the partition whose paths are shown, by that name; no link leads from the UI to a file.
         plot: One PNG shown inline, empty for none.
+        more_plots: Further PNGs shown inline, by name.
         schema: Columns of the partition's table, empty where it is no table.
         lineage: Columns of upstream tables by column, where it is known.
     """
@@ -42,8 +43,14 @@ class Facts:
     links: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     plot: bytes = b""
+    more_plots: Mapping[str, bytes] = field(default_factory=dict)
     schema: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+
+    def pictures(self) -> dict[str, bytes]:
+        """Return all PNGs by the names they are shown under."""
+        first = {"plot": self.plot} if self.plot else {}
+        return first | {f"plot_{name}": png for name, png in self.more_plots.items()}
 
 
 def materialization(
@@ -75,8 +82,7 @@ def materialization(
         metadata["dagster/column_schema"] = column_schema(facts.schema)
     if facts.lineage:
         metadata["dagster/column_lineage"] = column_lineage(facts.lineage)
-    if facts.plot:
-        metadata["plot"] = inline_png(facts.plot)
+    metadata |= {name: inline_png(png) for name, png in facts.pictures().items()}
     tags = _version_tags(manifest, parents)
     if isinstance(key, dg.MultiPartitionKey):
         tags.update(get_tags_from_multi_partition_key(key))

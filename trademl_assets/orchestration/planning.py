@@ -12,6 +12,9 @@ from trademl_assets.storage.commit import ArtifactStore, Manifest
 
 Read = Callable[[Artifact], Manifest | CorruptArtifactError | None]
 
+READERS = {"raw_depth": "book_snapshots"}
+"""By asset whose rows are removed after use: the asset that needs them again whenever it is made again."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -112,7 +115,15 @@ def _reason(artifact: Artifact, lineage: Lineage, read: Read) -> str:
         return "missing"
     if isinstance(manifest, CorruptArtifactError):
         return "damaged"
-    return next(_differences(artifact, manifest, lineage, read), "")
+    return next(_differences(artifact, manifest, lineage, read), "") or _wanted_again(artifact, manifest, lineage, read)
+
+
+def _wanted_again(artifact: Artifact, manifest: Manifest, lineage: Lineage, read: Read) -> str:
+    """Why rows that were removed after use are needed again, empty where they are not."""
+    reader = READERS.get(artifact.asset)
+    if not manifest.evicted or reader is None or not _reason(Artifact(reader, artifact.key), lineage, read):
+        return ""
+    return f"removed after use, and {reader} needs it again"
 
 
 def _differences(artifact: Artifact, manifest: Manifest, lineage: Lineage, read: Read) -> Iterator[str]:

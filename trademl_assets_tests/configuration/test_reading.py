@@ -119,7 +119,7 @@ Edit = Callable[[Path], None]
             ["demo.labels.horizon_seconds", "multiple"],
         ),
         ("datasets.yaml", "length: P24D", "length: a month", ["datasets.yaml: demo.split.blocks.0.length"]),
-        ("long_term.yaml", "LEADUSDT", "BTCUSDT", ["long_term.yaml: reference_instrument", "'BTCUSDT'", "LEADUSDT"]),
+        ("long_term.yaml", "LEADUSDT", "BTCUSDT", ["long_term.yaml: regimes.reference_instrument", "'BTCUSDT'", "LEADUSDT"]),
         ("order_book.yaml", "near_levels: 50", "near_levels: 40", ["market.yaml: sources.planted", "order_book.yaml"]),
         ("platform.yaml", "owner: team:research", "owner: nobody", ["platform.yaml: owner"]),
         ("platform.yaml", "name: demo", "name: ${TRADEML_VAR}", ["platform.yaml: name: takes no ${NAME}"]),

@@ -51,7 +51,13 @@ CHANGES: Mapping[str, Any] = {
         "quality": {"gap_seconds": 300},
     },
     "grid": {"cadence_seconds": CADENCE, "max_gap_seconds": 180},
-    "long_term": {"window_days": 5, "min_days": 3},
+    "long_term": {
+        "regimes": {"window_days": 5, "min_days": 3},
+        "level_groups": [
+            {"name": "near", "first_slot": 0, "last_slot": 4},
+            {"name": "deep", "first_slot": 4, "last_slot": 6},
+        ],
+    },
     "datasets": {
         "demo": {
             "first_day": FIRST,

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from trademl_assets.long_term.level_moments import aggregate_levels
 from trademl_assets.long_term.moments import aggregate_day
 from trademl_assets.long_term.plots import draw_aggregates, draw_regimes
 from trademl_assets.long_term.regimes import classify_regime
@@ -23,6 +24,9 @@ from trademl_assets.orchestration.mappings import same_day_where_it_exists, trai
 from trademl_assets.orchestration.metadata import Facts, table_facts
 from trademl_assets.orchestration.partitions import day_of
 from trademl_assets.sources.contract import AGGREGATE_SCHEMA
+
+LEVELS = "levels"
+"""Second table of a day with books: quantities by side and group of levels."""
 
 _FROM_AGGREGATES = {
     "day": ("day",),
@@ -42,12 +46,15 @@ def build_long_term_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
 
 def _daily_aggregates(deployment: Deployment) -> dg.AssetsDefinition:
     instruments = deployment.configuration.market.instruments_by_name()
-    window = deployment.configuration.long_term.window_days
+    window = deployment.configuration.long_term.regimes.window_days
+    groups = deployment.configuration.long_term.level_groups
 
     def aggregate(work: Work) -> Facts:
         day = day_of(work.key)
         if deployment.lineage.has_books(work.key):
-            frame = aggregate_day(work.store.open_arrays(ALIGNED_GRID.name, work.key), tuple(instruments), day)
+            arrays = work.store.open_arrays(ALIGNED_GRID.name, work.key)
+            frame = aggregate_day(arrays, tuple(instruments), day)
+            work.writer.table(LEVELS, aggregate_levels(arrays, tuple(instruments), day, groups))
         else:
             frame = work.resource("sources").aggregates.aggregates(tuple(instruments.values()), day)
         work.writer.table("data", frame)
@@ -61,7 +68,7 @@ def _daily_aggregates(deployment: Deployment) -> dg.AssetsDefinition:
 
 
 def _market_regime(deployment: Deployment) -> dg.AssetsDefinition:
-    parameters = deployment.configuration.long_term
+    parameters = deployment.configuration.long_term.regimes
     upstream = dg.AssetIn(
         key=DAILY_AGGREGATES.name,
         partition_mapping=trailing_days(parameters.window_days),

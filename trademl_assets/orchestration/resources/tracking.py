@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trademl_assets.configuration.platform import TrackingParameters
@@ -68,6 +69,13 @@ class TrackedRun:
     def log_file(self, path: Path, folder: str = "") -> None:
         """Log a file as artifact."""
         self.client.log_artifact(self.run_id, str(path), folder or None)
+
+    def log_bytes(self, content: bytes, name: str, folder: str) -> None:
+        """Log bytes as an artifact."""
+        with TemporaryDirectory() as scratch:  # MLflow takes files only
+            path = Path(scratch) / name
+            path.write_bytes(content)
+            self.log_file(path, folder)
 
     def page_of(self, file: str) -> str:
         """Return the address of an artifact in MLflow's interface."""
