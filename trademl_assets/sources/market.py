@@ -27,6 +27,7 @@ from trademl_assets.sources.formats import (  # noqa: F401 -- the same
     tall_files,
     tardis_snapshots,
 )
+from trademl_assets.sources.series import daily_series, scored_events  # noqa: F401 -- the same
 
 SeriesName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,60}$")]
 

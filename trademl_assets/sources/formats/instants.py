@@ -30,7 +30,8 @@ _ISO = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(\.\d{1,9})?( ?(Z|UTC|[+-]\d{2}(
 _OFFSET = r":\d{2}(\.\d{1,9})? ?(Z|UTC|[+-]\d{2}(:?\d{2})?)$"
 
 
-def _known_zone(name: str | None) -> str | None:
+def known_zone(name: str | None) -> str | None:
+    """The name of a time zone that there is, or null; ValueError otherwise."""
     if name is not None:
         try:
             ZoneInfo(name)
@@ -39,7 +40,7 @@ def _known_zone(name: str | None) -> str | None:
     return name
 
 
-Zone = Annotated[str | None, AfterValidator(_known_zone)]
+Zone = Annotated[str | None, AfterValidator(known_zone)]
 
 
 class TimeColumn(Parameters):
