@@ -82,15 +82,19 @@ def dataset_section() -> dict[str, Any]:
 
 def write_deployment(folder: Path, change: Callable[[dict[str, Any]], None] | None = None) -> Path:
     """The demo's files with a market, a dataset and a model of the plug-ins; `change` edits the sections."""
-    sections = {file.stem: yaml.safe_load(file.read_text()) for file in sorted(DEMO.glob("*.yaml"))}
+    sections = {}
+    for file in sorted(DEMO.glob("*.yaml")):
+        text = file.read_text()
+        for old, new in zip(("LEADUSDT", "FOLBUSDT", "FOLAUSDT"), FRAME.instruments, strict=True):
+            text = text.replace(old, new)
+        sections[file.stem] = yaml.safe_load(text)
     sections["market"] = market_section()
     sections["datasets"] = {"silent": dataset_section()}
     means = {"family": "mean_of_prices", "parameters": {"steps": PATCH_STEPS, "beside": ["silence"]}}
     sections["models"] = {"means": means}
     searched = sections["tuning"]["space"]
     sections["tuning"]["space"] = {path: value for path, value in searched.items() if path.startswith("training.")}
-    sections["long_term"]["reference_instrument"] = "LEAD"
-    sections["grid"] |= {"cadence_seconds": 60, "max_gap_seconds": 300, "required_instruments": ["FOLLOW"]}
+    sections["grid"] |= {"cadence_seconds": 60, "max_gap_seconds": 300}
     if change is not None:
         change(sections)
     folder.mkdir(parents=True)

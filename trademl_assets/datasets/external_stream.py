@@ -9,6 +9,7 @@ from pydantic import Field
 
 from trademl_assets.datasets.stream_kinds import STREAMS
 from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.grid.external import align_series
 
 if TYPE_CHECKING:
     from trademl_assets.datasets.ingredients import Ingredients
@@ -48,8 +49,6 @@ class ExternalSeries:
 
     def compute(self, ingredients: "Ingredients") -> NDArray[np.float32]:
         """Value last published; before the first publication value 0, age share 1, known 0."""
-        from trademl_assets.grid.external import align_series  # noqa: PLC0415 -- imported where it is used
-
         value, age, known = align_series(ingredients.external[self._series], ingredients.series.instants_us)
         share = np.minimum(age / self._full_age, 1.0)
         columns = (np.where(known, value, 0.0), np.where(known, share, 1.0), known)
