@@ -19,8 +19,8 @@ class BookSampler:
     """Collects the states of a book at the instants k * cadence since the epoch within [first, end).
 
     The state at an instant g holds every message with a clock <= g and no other. Nothing is handed out for an
-    instant while the book is unknown or wholly empty, after the last message, or when the latest message is older than the allowed
-    silence.
+    instant while the book is unknown or wholly empty, after the last message, or when the latest message is older
+    than the allowed silence.
 
     Args:
         cadence_us: Distance of instants, microseconds.

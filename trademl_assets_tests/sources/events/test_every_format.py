@@ -19,7 +19,7 @@ from trademl_assets_tests.sources.events.event_files import (
 from trademl_assets_tests.sources.events.evolutions import DAY, Book, Evolution, evolutions, true_books
 
 CHAINED = ("binance spot", "binance futures", "lob capture", "depth csv")
-QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def shown(evolution: Evolution) -> Evolution:
