@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import polars as pl
+from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
@@ -186,12 +187,13 @@ def align_assets(
 
 
 def _align_one(frame: pl.DataFrame, instants: NDArray[np.int64], parameters: GridParameters, where: str) -> _Alignment:
-    times = frame["ts"].to_physical().to_numpy()
+    times = frame["ts"].to_physical().to_numpy().view()
+    times.flags.writeable = False  # one type, compiled once
     if (np.diff(times) <= 0).any():
         raise DataQualityError(
             f"{where}: snapshots are not strictly ascending in ts -> materialise book_snapshots again"
         )
-    rows = np.searchsorted(times, instants, side="right") - 1
+    rows: NDArray[np.int64] = _latest(times, instants)
     ages = np.full(len(instants), -1, dtype=np.int64)
     found = rows >= 0
     ages[found] = instants[found] - times[rows[found]]
@@ -202,6 +204,20 @@ def _align_one(frame: pl.DataFrame, instants: NDArray[np.int64], parameters: Gri
     )
     rows[state == MISSING] = -1
     return _Alignment(rows, ages, state)
+
+
+def _latest_rows(times: NDArray[np.int64], instants: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Row of the last of the ascending times at or before each of the ascending instants, -1 before the first."""
+    rows = np.empty(len(instants), np.int64)
+    following = 0
+    for step in range(len(instants)):
+        while following < len(times) and times[following] <= instants[step]:
+            following += 1
+        rows[step] = following - 1
+    return rows
+
+
+_latest: Any = njit(cache=True, nogil=True)(_latest_rows)
 
 
 def _gather(column: pl.Series, rows: NDArray[np.int64], absent: float) -> NDArray[Any]:
