@@ -70,7 +70,7 @@ def draw_regimes(aggregates: pl.DataFrame, regimes: pl.DataFrame, reference_inst
     marker = "." if closes.height <= _DAYS_WITH_MARKERS else ""
     axes.plot(days, closes["close"].to_numpy(), color="#203040", linewidth=1.0, marker=marker, markersize=3, zorder=3)
     counts = dict(regimes["regime"].value_counts().iter_rows())
-    for span in _spans(regimes).iter_rows(named=True):
+    for span in spans_of_regimes(regimes).iter_rows(named=True):
         first, last = date2num((span["first"], span["last"]))  # type: ignore[no-untyped-call]  # matplotlib's dates are untyped
         axes.axvspan(first - _HALF_A_DAY, last + _HALF_A_DAY, color=_REGIME_COLORS[span["regime"]], linewidth=0)
     handles = [
@@ -91,8 +91,15 @@ def draw_regimes(aggregates: pl.DataFrame, regimes: pl.DataFrame, reference_inst
     return render_png(figure)
 
 
-def _spans(regimes: pl.DataFrame) -> pl.DataFrame:
-    """First and last day of each run of consecutive days of one regime."""
+def spans_of_regimes(regimes: pl.DataFrame) -> pl.DataFrame:
+    """First and last day of each run of consecutive days of one regime.
+
+    Args:
+        regimes: `day` and `regime`, a row a day, any order.
+
+    Returns:
+        Columns `run`, `regime`, `first` and `last`, ascending.
+    """
     named = regimes.sort("day").select("day", "regime")
     begins = (pl.col("regime") != pl.col("regime").shift()) | (pl.col("day").diff().dt.total_days() != 1)
     return (

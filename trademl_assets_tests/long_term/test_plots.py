@@ -4,12 +4,12 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from trademl_assets.long_term.plots import draw_aggregates, draw_regimes
+from trademl_assets.long_term.plots import draw_aggregates, draw_regimes, spans_of_regimes
 from trademl_assets.long_term.regimes import classify_regime
 from trademl_assets_tests.long_term.test_regimes import FIRST, PARAMETERS, aggregates
 
 
-@pytest.mark.parametrize("days", [0, 1, 20])
+@pytest.mark.parametrize("days", [0, 1, 20, 90])
 def test_days_are_drawn_as_pngs_equal_every_time(days):
     frame = aggregates([40.0] * days, [100.0] * days)
     regimes = pl.concat(
@@ -21,3 +21,15 @@ def test_days_are_drawn_as_pngs_equal_every_time(days):
         assert png.startswith(b"\x89PNG")
         assert struct.unpack(">I", png[16:20]) == (500,)
         assert png == draw()
+
+
+def test_days_of_one_regime_in_a_row_are_one_span():
+    names = ["bull", "bull", "bear", "bull", "bull", "unknown", "bull"]
+    days = [0, 1, 2, 3, 6, 7, 8]  # the fourth and the fifth are not consecutive
+    frame = pl.DataFrame({"day": [FIRST + timedelta(days=day) for day in days], "regime": names})
+
+    spans = spans_of_regimes(frame.sample(fraction=1, shuffle=True, seed=1))
+
+    found = [(row["regime"], (row["first"] - FIRST).days, (row["last"] - FIRST).days) for row in spans.to_dicts()]
+    expected = [("bull", 0, 1), ("bear", 2, 2), ("bull", 3, 3), ("bull", 6, 6), ("unknown", 7, 7), ("bull", 8, 8)]
+    assert found == expected

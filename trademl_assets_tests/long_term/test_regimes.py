@@ -87,6 +87,60 @@ def test_later_days_days_before_the_window_order_and_other_instruments_change_no
     assert_frame_equal(classify_regime(window, day, PARAMETERS), classify_regime(everything, day, PARAMETERS))
 
 
+@given(
+    seed=st.integers(0, 10_000),
+    price=st.sampled_from([2.0**-20, 0.25, 8.0, 2.0**30]),
+    scale=st.sampled_from([0.25, 2.0]),
+    others=st.floats(0.1, 10),
+)
+@settings(max_examples=40, deadline=None)
+def test_neither_the_unit_of_the_price_nor_that_of_the_moves_matters(seed, price, scale, others):
+    random = np.random.default_rng(seed)
+    returns, volatilities = random.normal(0, 100, 10), random.uniform(50, 200, 10)
+
+    plain = regime_of(aggregates(returns, volatilities), 9)
+    scaled = aggregates(scale * returns, scale * volatilities).with_columns(
+        pl.col("close") * price, volume=pl.lit(others), mean_bps=pl.lit(others), skew=pl.lit(others)
+    )
+
+    found = regime_of(scaled, 9)
+    assert found["volatility_rank"] == plain["volatility_rank"]
+    assert found["trend"] == pytest.approx(plain["trend"], rel=1e-6, abs=1e-9)
+    assert found["regime"] == plain["regime"]
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_a_market_upside_down_is_a_bear_where_it_was_a_bull(seed):
+    random = np.random.default_rng(seed)
+    returns, volatilities = random.normal(0, 100, 10), random.uniform(50, 200, 10)
+
+    up, down = (regime_of(aggregates(sign * returns, volatilities), 9) for sign in (1, -1))
+
+    swapped = {"bull": "bear", "bear": "bull"}
+    assert down["regime"] == swapped.get(up["regime"], up["regime"])
+    assert down["trend"] == pytest.approx(-up["trend"], rel=1e-6, abs=1e-9)
+
+
+def test_a_day_without_aggregates_counts_with_the_mean_volatility_of_the_others():
+    whole = aggregates([50.0] * 10, [100.0] * 10)
+    missing = whole.filter(~pl.col("day").is_between(FIRST + timedelta(days=3), FIRST + timedelta(days=5)))
+
+    assert regime_of(missing, 9)["trend"] == pytest.approx(regime_of(whole, 9)["trend"])
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_dropping_days_outside_the_window_changes_nothing(seed):
+    random = np.random.default_rng(seed)
+    frame = aggregates(random.normal(0, 100, 40), random.uniform(50, 200, 40))
+    day = FIRST + timedelta(days=int(random.integers(5, 35)))
+    inside = pl.col("day").is_between(day - timedelta(days=PARAMETERS.window_days - 1), day)
+    thinned = frame.filter(inside | pl.Series(random.random(40) < 0.5))
+
+    assert_frame_equal(classify_regime(thinned, day, PARAMETERS), classify_regime(frame, day, PARAMETERS))
+
+
 def test_the_row_has_the_stated_schema():
     frame = aggregates([50.0] * 10, [100.0] * 10)
 
