@@ -30,7 +30,7 @@ def benchmark(folder: Path) -> Benchmark:
     return Benchmark(
         name="compress_day",
         contenders={
-            OURS: lambda: compress_day(pl.read_parquet(path), instrument, planted.day, kept).snapshots,
+            OURS: lambda: compress_day(pl.read_parquet(path), instrument, planted.day, kept, None).snapshots,
             "polars_group_by": lambda: polars_group_by(path, kept),
             "pandas_pivot": lambda: pandas_pivot(path, kept),
             "parquet_read": lambda: pl.read_parquet(path),
@@ -45,13 +45,13 @@ def polars_group_by(path: Path, kept: CompressionParameters) -> dict[str, np.nda
     tall = pl.scan_parquet(path)
     best = tall.filter(pl.col("level") == 0)
     mids = best.select("ts", mid=(pl.col("bid_price") + pl.col("ask_price")) / 2)
-    edges = pl.lit(pl.Series(kept.bin_upper_edges_bps, dtype=pl.Float64))
+    edges = pl.lit(pl.Series(kept.bins.edges, dtype=pl.Float64))
     slots = range(kept.slots)
     grouped = []
     for side, sign in SIDES:
         quantity, distance = pl.col(f"{side}_quantity"), sign * (pl.col(f"{side}_price") / pl.col("mid") - 1) * 1e4
-        binned = edges.search_sorted(pl.col("distance"), side="right").cast(pl.Int32) + kept.near_levels
-        near = pl.col("level") < kept.near_levels
+        binned = edges.search_sorted(pl.col("distance"), side="right").cast(pl.Int32) + kept.near_market_levels
+        near = pl.col("level") < kept.near_market_levels
         grouped.append(
             tall.join(mids, on="ts")
             .filter(quantity > 0)
@@ -76,12 +76,12 @@ def pandas_pivot(path: Path, kept: CompressionParameters) -> dict[str, np.ndarra
     """The same in pandas."""
     tall = pd.read_parquet(path)
     mid = ((tall["bid_price"] + tall["ask_price"]) / 2).groupby(tall["ts"]).transform("first")
-    edges = np.asarray(kept.bin_upper_edges_bps)
+    edges = np.asarray(kept.bins.edges)
     found = {}
     for side, sign in SIDES:
         distance = sign * (tall[f"{side}_price"] - mid) / mid * 1e4
-        binned = np.searchsorted(edges, distance, side="right") + kept.near_levels
-        slot = np.where(tall["level"] < kept.near_levels, tall["level"], binned)
+        binned = np.searchsorted(edges, distance, side="right") + kept.near_market_levels
+        slot = np.where(tall["level"] < kept.near_market_levels, tall["level"], binned)
         rows = pd.DataFrame(
             {
                 "ts": tall["ts"],
@@ -106,5 +106,5 @@ def agree(results: Mapping[str, Any], kept: CompressionParameters) -> None:
         for column, theirs in results[name].items():
             mine = ours[column].to_numpy().copy()
             if column.endswith("quantity"):
-                mine[:, kept.near_levels :][mine[:, kept.near_levels :] == 0] = np.nan
+                mine[:, kept.near_market_levels :][mine[:, kept.near_market_levels :] == 0] = np.nan
             np.testing.assert_allclose(theirs, mine, rtol=1e-5, atol=1e-5, err_msg=f"{name} {column}")

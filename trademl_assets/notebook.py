@@ -66,15 +66,15 @@ def plot_book(instrument: str, day: date | str, *, config: Path | None = None) -
 
 
 def export_book(instrument: str, day: date | str, folder: Path, *, config: Path | None = None) -> Path:
-    """Write a day as `<instrument>_<day>.npz`: `ts` and `book` of shape (T, slots, 4), as `export_arrays` lays them out.
+    """Write a day as `<instrument>_<day>.npz`: `ts`, `mid` and `book` (T, slots, 4), as `export_arrays` lays them.
 
     Errors as `load_book`, and StorageError where the file cannot be written.
     """
-    from trademl_assets.order_book.compression import export_npz  # noqa: PLC0415 -- imported where it is used
+    from trademl_assets.order_book.compression import export_arrays  # noqa: PLC0415 -- imported where it is used
     from trademl_assets.storage.exports import write_npz  # noqa: PLC0415 -- as above
 
     return write_npz(
-        folder, f"{instrument}_{_day(day).isoformat()}", export_npz(load_book(instrument, day, config=config))
+        folder, f"{instrument}_{_day(day).isoformat()}", export_arrays(load_book(instrument, day, config=config))
     )
 
 

@@ -7,7 +7,9 @@ from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.grid.alignment import GridParameters
 from trademl_assets.long_term.parameters import LongTermParameters
 from trademl_assets.models.registry import ModelParameters
-from trademl_assets.order_book.compression import CompressionParameters
+from trademl_assets.order_book.compression import CompressionParameters, DistanceBins
+from trademl_assets.order_book.sequence import OrderBookParameters
+from trademl_assets.order_book.standard_steps import ThinParameters
 from trademl_assets.sources.market import MarketParameters
 from trademl_assets.sources.planted_parameters import PlantedMarketParameters
 from trademl_assets.training.parameters import TrainingParameters
@@ -44,8 +46,8 @@ def planted_contradictions(
     """Yield where a planted market would not make the snapshots that the other sections expect."""
     expected = {
         "cadence_seconds": (grid.cadence_seconds, "grid.yaml"),
-        "near_levels": (compression.near_levels, "order_book.yaml"),
-        "bin_upper_edges_bps": (compression.bin_upper_edges_bps, "order_book.yaml"),
+        "near_levels": (compression.near_market_levels, "order_book.yaml"),
+        "bin_upper_edges_bps": (_distance_edges(compression), "order_book.yaml"),
         "first_day": (market.first_day, "market.yaml"),
         "last_day": (market.last_day, "market.yaml"),
         "history_first_day": (market.history_first_day, "market.yaml"),
@@ -57,6 +59,21 @@ def planted_contradictions(
             if getattr(source.parameters, key) != value:
                 place = ("market", "sources", name, "parameters", key)
                 yield place, f"{getattr(source.parameters, key)} differs from {value} in {file}"
+
+
+def _distance_edges(compression: CompressionParameters) -> tuple[float, ...] | None:
+    return compression.bins.upper_edges_bps if isinstance(compression.bins, DistanceBins) else None
+
+
+def thinning_contradictions(order_book: OrderBookParameters, grid: GridParameters) -> Iterator[Contradiction]:
+    """Yield thinned snapshots that the grid would see late."""
+    for number, choice in enumerate(order_book.steps):
+        if isinstance(choice.parameters, ThinParameters) and grid.cadence_seconds % choice.parameters.interval_seconds:
+            problem = (
+                f"{choice.parameters.interval_seconds} s do not divide cadence_seconds {grid.cadence_seconds} in "
+                "grid.yaml: steps of the grid would show older snapshots than there were"
+            )
+            yield ("order_book", "steps", str(number), "parameters", "interval_seconds"), problem
 
 
 def long_term_contradictions(

@@ -12,6 +12,7 @@ from trademl_assets.configuration.contradictions import (
     model_contradictions,
     planted_contradictions,
     search_contradictions,
+    thinning_contradictions,
 )
 from trademl_assets.configuration.platform import PlatformParameters, TrackingParameters
 from trademl_assets.datasets.parameters import DatasetParameters
@@ -20,20 +21,12 @@ from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.grid.alignment import GridParameters
 from trademl_assets.long_term.parameters import LongTermParameters
 from trademl_assets.models.registry import ModelParameters
-from trademl_assets.order_book.compression import CompressionParameters
-from trademl_assets.order_book.quality import QualityParameters
+from trademl_assets.order_book.sequence import OrderBookParameters
 from trademl_assets.sources.market import MarketParameters
 from trademl_assets.training.parameters import TrainingParameters
 from trademl_assets.tuning.study import StudyParameters
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,60}$")]
-
-
-class OrderBookParameters(Parameters):
-    """What of a book is kept (`compression`) and what is refused (`quality`)."""
-
-    compression: CompressionParameters
-    quality: QualityParameters
 
 
 class Configuration(Parameters):
@@ -42,7 +35,7 @@ class Configuration(Parameters):
     Attributes:
         platform: Where artifacts lie, who owns the assets.
         market: Instruments, days and sources.
-        order_book: Compression and quality limits.
+        order_book: The steps from raw rows to snapshots, what they may cost, and what a good day is.
         grid: The uniform grid.
         long_term: Market regimes and groups of levels.
         datasets: Datasets by experiment.
@@ -72,6 +65,7 @@ class Configuration(Parameters):
             *planted_contradictions(self.market, self.grid, self.order_book.compression),
             *long_term_contradictions(self.market, self.order_book.compression, self.long_term),
             *model_contradictions(self.models, self.datasets),
+            *thinning_contradictions(self.order_book, self.grid),
             *search_contradictions(self.models, self.training, self.tuning),
         ]
         for experiment, dataset in self.datasets.items():

@@ -17,6 +17,7 @@ from pandera.errors import SchemaError, SchemaErrors
 from trademl_assets.datasets.leakage import audit
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.foundation.errors import TradeMLError
+from trademl_assets.orchestration.assets.order_book import CERTIFICATE
 from trademl_assets.orchestration.batch import STORE, TRACKING
 from trademl_assets.orchestration.catalog import (
     ALIGNED_GRID,
@@ -37,6 +38,7 @@ from trademl_assets.orchestration.contracts import (
     regime_contract,
 )
 from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.order_book.certificate import Certificate, certificate_problem
 from trademl_assets.scoring.calibration import Calibration
 from trademl_assets.sources.contracts import aggregate_contract, snapshot_contract, tall_contract, violations
 from trademl_assets.storage.commit import ArtifactStore
@@ -64,9 +66,11 @@ def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.Asse
     looks: Sequence[tuple[Entry, str, Look]] = (
         *((entry, "schema", table_look(entry.name, name, contract)) for entry, name, contract in tables),
         (ALIGNED_GRID, "arrays", grid_look(deployment)),
+        (BOOK_SNAPSHOTS, "fidelity", fidelity_look(deployment)),
         (DATASET, "no_leakage", leakage_look),
     )
     warnings: Sequence[tuple[Entry, str, Look]] = (
+        (BOOK_SNAPSHOTS, "accepted", acceptance_look),
         (CALIBRATED_MODEL, "calibrated", calibration_look),
         (MODEL_EVALUATION, "skill", verdict_look),
     )
@@ -166,6 +170,26 @@ def grid_look(deployment: Deployment) -> Look:
         return "; ".join(_grid_problems(arrays))
 
     return look
+
+
+def fidelity_look(deployment: Deployment) -> Look:
+    """Make the look at what compression cost, against the configured maxima; imported history has no certificate."""
+    allowed = deployment.configuration.order_book.certificate
+
+    def look(store: ArtifactStore, key: str) -> str:
+        if CERTIFICATE not in store.require(BOOK_SNAPSHOTS.name, key).files:
+            return ""
+        return certificate_problem(
+            Certificate.from_dict(store.read_json(BOOK_SNAPSHOTS.name, key, CERTIFICATE)), allowed
+        )
+
+    return look
+
+
+def acceptance_look(store: ArtifactStore, key: str) -> str:
+    """Look whether the day was accepted: a rejected one that is masked has no rows and says why."""
+    quality = store.require(BOOK_SNAPSHOTS.name, key).notes.get("quality", {})
+    return str(quality["reason"]) if quality.get("rejected") else ""
 
 
 def leakage_look(store: ArtifactStore, experiment: str) -> str:

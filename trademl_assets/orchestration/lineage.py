@@ -137,9 +137,14 @@ class Lineage:
         )
 
     def _of_snapshots(self, key: str) -> str:
-        role = "depth_source" if self.is_tall(key) else "snapshot_source"
-        order_book = self._configuration.order_book.fingerprint()
-        return combine_fingerprints(self._source(role, split_key(key)[1]), order_book)
+        order_book, instrument = self._configuration.order_book, split_key(key)[1]
+        if self.is_tall(key):
+            return combine_fingerprints(
+                self._source("depth_source", instrument), order_book.fingerprint_from("raw rows")
+            )
+        return combine_fingerprints(
+            self._source("snapshot_source", instrument), order_book.fingerprint_from("snapshots")
+        )
 
     def _of_aggregates(self, day: str) -> str:
         if not self.has_books(day):

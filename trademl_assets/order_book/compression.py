@@ -3,9 +3,12 @@
 The rows come from `quality.clean_tall_rows`; the snapshots are the archive from which the grid is aligned.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Self
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -17,36 +20,85 @@ from trademl_assets.foundation.calendar import from_microseconds
 from trademl_assets.foundation.errors import DataQualityError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.order_book.ordering import instants_us, levels, side_columns, snapshot_offsets, sort_rows
+from trademl_assets.order_book.population import KeptDepth
 from trademl_assets.sources.contract import SNAPSHOT_ARRAYS, InstrumentParameters, snapshot_schema
 
 BPS = 10_000.0
+BLOCK_SNAPSHOTS = 1_024
+"""Snapshots that one thread compresses at a time; quantities are summed block by block, in their order."""
+_MOST_THREADS = 4
+
+
+class DistanceBins(Parameters):
+    """Bins of distance to the mid.
+
+    Attributes:
+        upper_edges_bps: Ascending upper edges in basis points of the mid; the first bin begins at 0, each holds
+            [previous edge, edge), what lies at or beyond the last edge is dropped and its share reported.
+    """
+
+    by: Literal["distance"]
+    upper_edges_bps: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
+
+    @model_validator(mode="after")
+    def _edges_ascend(self) -> Self:
+        _require_ascending("upper_edges_bps", self.upper_edges_bps)
+        return self
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Upper edges in bps."""
+        return self.upper_edges_bps
+
+
+class LevelBins(Parameters):
+    """Bins of levels.
+
+    Attributes:
+        upper_edges: Ascending upper edges; the first bin begins at the near levels' end, each holds the levels
+            [previous edge, edge), deeper ones are dropped and their share reported.
+    """
+
+    by: Literal["level"]
+    upper_edges: tuple[Annotated[int, Field(gt=0)], ...]
+
+    @model_validator(mode="after")
+    def _edges_ascend(self) -> Self:
+        _require_ascending("upper_edges", self.upper_edges)
+        return self
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Upper edges as levels."""
+        return tuple(float(edge) for edge in self.upper_edges)
 
 
 class CompressionParameters(Parameters):
     """Which depth a compressed snapshot keeps.
 
     Attributes:
-        near_levels: Levels kept one by one, from the best.
-        bin_upper_edges_bps: Ascending upper edges of the bins that take the deeper levels, in bps from the mid; the
-            first bin begins at 0, each holds [previous edge, edge), what lies at or beyond the last edge is dropped
-            and its share reported.
+        near_market_levels: Levels kept one by one, from the best.
+        min_nonzero_threshold: Levels that fewer snapshots of the previous day populated are dropped; 0 keeps all.
+        bins: Where the deeper levels go.
     """
 
-    near_levels: Annotated[int, Field(ge=1)]
-    bin_upper_edges_bps: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
+    near_market_levels: Annotated[int, Field(ge=1)]
+    min_nonzero_threshold: Annotated[int, Field(ge=0)]
+    bins: Annotated[DistanceBins | LevelBins, Field(discriminator="by")]
 
     @model_validator(mode="after")
-    def _edges_ascend(self) -> Self:
-        if any(
-            upper <= lower for lower, upper in zip(self.bin_upper_edges_bps, self.bin_upper_edges_bps[1:], strict=False)
-        ):
-            raise ValueError(f"bin_upper_edges_bps must ascend, found {list(self.bin_upper_edges_bps)}")
+    def _bins_begin_behind_the_near_levels(self) -> Self:
+        if isinstance(self.bins, LevelBins) and self.bins.edges and self.bins.edges[0] <= self.near_market_levels:
+            raise ValueError(
+                f"bins.upper_edges begin with {self.bins.upper_edges[0]}, but {self.near_market_levels} levels are "
+                "kept one by one -> begin behind them"
+            )
         return self
 
     @property
     def slots(self) -> int:
         """Width of the array columns: near levels, then bins."""
-        return self.near_levels + len(self.bin_upper_edges_bps)
+        return self.near_market_levels + len(self.bins.edges)
 
 
 @dataclass(frozen=True)
@@ -55,32 +107,60 @@ class CompressedDay:
 
     Attributes:
         snapshots: Rows of `snapshot_schema`, lead-in included, ascending in `ts`.
-        dropped_depth_share: Quantity at or beyond the last bin edge over all quantity, both sides; 0 without
-            quantity.
+        dropped_depth_share: Quantity that no slot holds over all quantity, both sides; 0 without quantity. The sum of
+            the next two.
+        beyond_bins_share: Of it, what lies at or beyond the last bin's edge.
+        unpopulated_share: Of it, what lies at levels that the previous day hardly populated.
+        kept_depth: Levels kept of each side, None where all are.
         raw_rows: Tall rows that went in.
+        parameters: How it was compressed.
     """
 
     snapshots: pl.DataFrame
     dropped_depth_share: float
+    beyond_bins_share: float
+    unpopulated_share: float
+    kept_depth: KeptDepth | None
     raw_rows: int
+    parameters: CompressionParameters
+
+    def facts(self) -> dict[str, float | int | None]:
+        """Everything but the rows, as JSON."""
+        depth = self.kept_depth
+        return {
+            "dropped_depth_share": self.dropped_depth_share,
+            "beyond_bins_share": self.beyond_bins_share,
+            "unpopulated_share": self.unpopulated_share,
+            "kept_bid_levels": None if depth is None else depth.bid,
+            "kept_ask_levels": None if depth is None else depth.ask,
+            "raw_rows": self.raw_rows,
+        }
 
 
 def compress_day(
-    tall: pl.DataFrame, instrument: InstrumentParameters, day: date, parameters: CompressionParameters
+    tall: pl.DataFrame,
+    instrument: InstrumentParameters,
+    day: date,
+    parameters: CompressionParameters,
+    depth: KeptDepth | None,
 ) -> CompressedDay:
     """Compress clean tall rows in one pass.
 
-    Missing and zero are kept apart, on each side for itself. A level counts as present when its quantity is positive.
-    A near level that is not present has NaN for distance and quantity. A bin without a level has quantity 0 and
-    distance NaN as long as the observed depth (the distance of the farthest level present) reaches it, and NaN for
-    both where the bin begins beyond that depth. A bin's distance is weighted by quantity. The numbers in the array
-    columns are NaN, never null, so that they map to numpy without a copy.
+    Missing and zero are kept apart, on each side for itself. A level counts as present when its quantity is positive
+    and it lies within the kept depth. A near level that is not present has NaN for distance and quantity. A bin without
+    a level has quantity 0 and distance NaN as long as the observed depth (the farthest level present) reaches it, and
+    NaN for both where the bin begins beyond that depth. A bin's distance is weighted by quantity. The numbers in the
+    array columns are NaN, never null, so that they map to numpy without a copy.
+
+    Snapshots are independent of each other, so blocks of them are compressed side by side; the result does not depend
+    on how many threads there are.
 
     Args:
         tall: Rows of `TALL_SCHEMA`, cleaned; sorted by (ts, level), else they are sorted here.
         instrument: The instrument, named in messages.
         day: The UTC day, named in messages.
         parameters: Depth kept.
+        depth: Levels kept of each side, as the previous day decides; None keeps all.
 
     Returns:
         The snapshots, one for each instant (`batch_id` that of its best level), and what was lost.
@@ -92,10 +172,23 @@ def compress_day(
     ordered, _ = sort_rows(tall)
     instants = instants_us(ordered)
     offsets = snapshot_offsets(instants)
-    edges = np.asarray(parameters.bin_upper_edges_bps, dtype=np.float64)
-    bad, mid, scalars, locked, arrays, quantities = _compress(
-        offsets, levels(ordered), side_columns(ordered), parameters.near_levels, edges
-    )
+    snapshots = len(offsets) - 1
+    target = _Target.empty(snapshots, parameters.slots)
+    level, sides = levels(ordered), side_columns(ordered)
+    kept = (np.iinfo(np.int64).max,) * 2 if depth is None else (depth.bid, depth.ask)
+    edges = np.asarray(parameters.bins.edges, dtype=np.float64)
+    by_level = isinstance(parameters.bins, LevelBins)
+
+    def compress_block(first: int) -> tuple[int, float, float, float]:
+        last = min(first + BLOCK_SNAPSHOTS, snapshots)
+        found: tuple[int, float, float, float] = _compress(
+            (first, last), offsets, level, sides, parameters.near_market_levels, kept, edges, by_level, *target.arrays()
+        )
+        return found
+
+    with ThreadPoolExecutor(thread_count()) as pool:
+        blocks = list(pool.map(compress_block, range(0, snapshots, BLOCK_SNAPSHOTS)))
+    bad = next((block[0] for block in blocks if block[0] >= 0), -1)
     if bad >= 0:
         raise DataQualityError(
             f"{instrument.name} {day.isoformat()}: the snapshot of "
@@ -105,43 +198,104 @@ def compress_day(
     columns: dict[str, Any] = {
         "ts": ordered["ts"].gather(offsets[:-1]),
         "batch_id": ordered["batch_id"].gather(offsets[:-1]),
-        "mid": mid,
-        "spread_bps": scalars[0],
-        "microprice_bps": scalars[1],
-        "locked": locked,
-        **{name: arrays[position] for position, name in enumerate(SNAPSHOT_ARRAYS)},
+        "mid": target.mid,
+        "spread_bps": target.scalars[0],
+        "microprice_bps": target.scalars[1],
+        "locked": target.locked,
+        **{name: target.slots[position] for position, name in enumerate(SNAPSHOT_ARRAYS)},
     }
-    snapshots = pl.DataFrame(columns, schema=snapshot_schema(parameters.slots))
-    total, dropped = quantities
-    return CompressedDay(snapshots, dropped / total if total > 0 else 0.0, tall.height)
+    total, beyond, unpopulated = (sum(block[part] for block in blocks) for part in (1, 2, 3))
+    whole = total if total > 0 else 1.0
+    return CompressedDay(
+        snapshots=pl.DataFrame(columns, schema=snapshot_schema(parameters.slots)),
+        dropped_depth_share=(beyond + unpopulated) / whole,
+        beyond_bins_share=beyond / whole,
+        unpopulated_share=unpopulated / whole,
+        kept_depth=depth,
+        raw_rows=tall.height,
+        parameters=parameters,
+    )
 
 
-def _compress_snapshots(  # noqa: C901, PLR0912 - one pass over all rows; splitting it would read them several times
+def export_arrays(snapshots: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    """Lay snapshots out for other programs.
+
+    Args:
+        snapshots: Rows of `snapshot_schema`.
+
+    Returns:
+        `ts` (T,) int64, microseconds since the epoch, UTC; `mid` (T,) float64; `book` (T, slots, 4) float32, whose last
+        axis is that of `fields`: distance to the mid in bps and quantity, of bids and of asks, NaN where missing.
+    """
+    book = np.stack([snapshots[name].to_numpy() for name in SNAPSHOT_ARRAYS], axis=2)
+    return {
+        "ts": snapshots["ts"].to_physical().to_numpy(),
+        "mid": snapshots["mid"].to_numpy(),
+        "book": book,
+        "fields": np.array(SNAPSHOT_ARRAYS),
+    }
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What the pass writes: one row a snapshot."""
+
+    mid: NDArray[np.float64]
+    scalars: NDArray[np.float32]
+    locked: NDArray[np.bool_]
+    slots: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, snapshots: int, slots: int) -> "_Target":
+        return cls(
+            mid=np.empty(snapshots, np.float64),
+            scalars=np.empty((2, snapshots), np.float32),
+            locked=np.empty(snapshots, np.bool_),
+            slots=np.empty((4, snapshots, slots), np.float32),
+        )
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.mid, self.scalars, self.locked, self.slots
+
+
+def thread_count() -> int:
+    """Threads that compressed blocks are worth."""
+    return min(_MOST_THREADS, os.cpu_count() or 1)
+
+
+def _require_ascending(key: str, edges: tuple[float, ...]) -> None:
+    if any(upper <= lower for lower, upper in pairwise(edges)):
+        raise ValueError(f"{key} must ascend, found {list(edges)}")
+
+
+def _compress_block(  # noqa: C901, PLR0912, PLR0915, PLR0917 - one compiled pass, without keywords
+    block: tuple[int, int],
     offsets: NDArray[np.int64],
     level: NDArray[np.int32],
     sides: tuple[NDArray[np.float64], ...],
     near_levels: int,
+    kept: tuple[int, int],
     edges: NDArray[np.float64],
-) -> tuple[int, NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], tuple[float, float]]:
-    """Compress all snapshots.
+    by_level: bool,  # noqa: FBT001 - compiled code takes no keywords
+    mid: NDArray[np.float64],
+    scalars: NDArray[np.float32],
+    locked: NDArray[np.bool_],
+    slots: NDArray[np.float32],
+) -> tuple[int, float, float, float]:
+    """Compress the snapshots of a block into the rows of the last four arguments.
 
     Returns:
-        The first snapshot that was not cleaned or -1; mid; (spread, microprice); locked; distances and quantities of
-        shape (4, snapshots, slots); (all, dropped) quantity.
+        The first snapshot that was not cleaned or -1; all quantity, that beyond the bins, that of unpopulated levels.
     """
     bid_price, bid_quantity, ask_price, ask_quantity = sides
-    snapshots, bins = len(offsets) - 1, len(edges)
-    mid = np.empty(snapshots, np.float64)
-    scalars = np.empty((2, snapshots), np.float32)
-    locked = np.empty(snapshots, np.bool_)
-    arrays = np.full((4, snapshots, near_levels + bins), np.nan, np.float32)
+    bins = len(edges)
     weighted, summed = np.empty(bins, np.float64), np.empty(bins, np.float64)
-    total, dropped = 0.0, 0.0
-    for n in range(snapshots):
+    total, beyond, unpopulated = 0.0, 0.0, 0.0
+    for n in range(block[0], block[1]):
         first, last = offsets[n], offsets[n + 1]
         bid, ask, bid_size, ask_size = bid_price[first], ask_price[first], bid_quantity[first], ask_quantity[first]
         if not (level[first] == 0 and 0 < bid <= ask < np.inf and 0 < bid_size < np.inf and 0 < ask_size < np.inf):
-            return n, mid, scalars, locked, arrays, (total, dropped)
+            return n, total, beyond, unpopulated
         middle = (bid + ask) / 2
         mid[n] = middle
         scalars[0, n] = (ask - bid) / middle * BPS
@@ -150,11 +304,13 @@ def _compress_snapshots(  # noqa: C901, PLR0912 - one pass over all rows; splitt
         locked[n] = bid == ask
         for side in range(2):
             price, quantity = sides[2 * side], sides[2 * side + 1]
-            distances, sizes = arrays[2 * side, n], arrays[2 * side + 1, n]
+            distances, sizes = slots[2 * side, n], slots[2 * side + 1, n]
+            distances[:] = np.nan
+            sizes[:] = np.nan
             sign = -1.0 if side == 0 else 1.0
             weighted[:] = 0.0
             summed[:] = 0.0
-            farthest = 0.0
+            farthest, reached = 0.0, 0.0
             bin_at = 0
             for row in range(first, last):
                 size = quantity[row]
@@ -162,27 +318,32 @@ def _compress_snapshots(  # noqa: C901, PLR0912 - one pass over all rows; splitt
                     continue
                 distance = sign * (price[row] - middle) / middle * BPS
                 if not distance >= farthest or (row > first and level[row] <= level[row - 1]):
-                    return n, mid, scalars, locked, arrays, (total, dropped)
+                    return n, total, beyond, unpopulated
                 farthest = distance
                 total += size
+                if level[row] >= kept[side]:
+                    unpopulated += size
+                    continue
+                reached = float(level[row]) if by_level else distance
                 if level[row] < near_levels:
                     distances[level[row]] = distance
                     sizes[level[row]] = size
                     continue
-                while bin_at < bins and distance >= edges[bin_at]:
+                while bin_at < bins and reached >= edges[bin_at]:
                     bin_at += 1
                 if bin_at < bins:
                     weighted[bin_at] += size * distance
                     summed[bin_at] += size
                 else:
-                    dropped += size
+                    beyond += size
             for b in range(bins):
+                begins = edges[b - 1] if b > 0 else (float(near_levels) if by_level else 0.0)
                 if summed[b] > 0:
                     distances[near_levels + b] = weighted[b] / summed[b]
                     sizes[near_levels + b] = summed[b]
-                elif b == 0 or edges[b - 1] <= farthest:
+                elif begins <= reached:
                     sizes[near_levels + b] = 0.0
-    return -1, mid, scalars, locked, arrays, (total, dropped)
+    return -1, total, beyond, unpopulated
 
 
-_compress: Any = njit(cache=True, nogil=True)(_compress_snapshots)
+_compress: Any = njit(cache=True, nogil=True)(_compress_block)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from trademl_assets_tests.end_to_end.deployed import KEY, Site
+from trademl_assets_tests.orchestration.conftest import order_book_steps
 
 pytestmark = pytest.mark.end_to_end
 
@@ -28,7 +29,7 @@ def made(site: Site, before: Mapping[str, tuple[str, int]]) -> set[str]:
             {f"model_evaluation/{KEY}", "leaderboard/demo"},
             id="judgement",
         ),
-        pytest.param("order_book", {"quality": {"max_crossed_share": 0.02}}, SNAPSHOTS, frozenset(), id="quality"),
+        pytest.param("order_book", order_book_steps(max_crossed_share=0.02), SNAPSHOTS, frozenset(), id="quality"),
         pytest.param(
             "training",
             {"max_epochs": 1},

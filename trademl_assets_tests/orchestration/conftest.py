@@ -26,6 +26,19 @@ CADENCE = 60
 FIRST, LAST, TALL = "2024-01-01", "2024-01-06", "2024-01-06"
 HISTORY_DAYS = 6
 
+
+def order_book_steps(**changes: Any) -> dict[str, Any]:
+    """The demo's steps on the books of the tiny market, with changes of what cleaning is told."""
+    clean, compress = yaml.safe_load((DEMO / "order_book.yaml").read_text())["steps"]
+    slots = {"near_market_levels": 4, "bins": {"by": "distance", "upper_edges_bps": [10.0, 40.0]}}
+    return {
+        "steps": [
+            {**clean, "parameters": {**clean["parameters"], "gap_seconds": 300, "stuck_feed_seconds": 300, **changes}},
+            {**compress, "parameters": {**compress["parameters"], **slots}},
+        ]
+    }
+
+
 CHANGES: Mapping[str, Any] = {
     "market": {
         "history_first_day": "2023-12-26",
@@ -47,8 +60,7 @@ CHANGES: Mapping[str, Any] = {
         },
     },
     "order_book": {
-        "compression": {"near_levels": 4, "bin_upper_edges_bps": [10.0, 40.0]},
-        "quality": {"gap_seconds": 300},
+        **order_book_steps(),
     },
     "grid": {"cadence_seconds": CADENCE, "max_gap_seconds": 180},
     "long_term": {

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from trademl_assets.orchestration.drive import RunFailedError
-from trademl_assets_tests.orchestration.conftest import World, make_world, tiny_configuration
+from trademl_assets_tests.orchestration.conftest import World, make_world, order_book_steps, tiny_configuration
 
 UNTIL = "market_regime"
 
@@ -60,7 +60,7 @@ def test_only_what_was_lost_is_made_again_in_contiguous_ranges(world: World):
 def test_equal_content_stops_the_wave(world: World, tmp_path: Path):
     world.drive().run(None, UNTIL)
     changed = make_world(
-        tiny_configuration(tmp_path, {"order_book": {"quality": {"gap_seconds": 301}}}), world.instance
+        tiny_configuration(tmp_path, {"order_book": order_book_steps(gap_seconds=301)}), world.instance
     )
     outcome = changed.drive().run(None, UNTIL)
     assert outcome.made == {

@@ -12,7 +12,7 @@ from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.lineage import Artifact
 from trademl_assets.orchestration.planning import plan, wanted, why_stale
 from trademl_assets.storage.commit import Provenance
-from trademl_assets_tests.orchestration.conftest import World, tiny_configuration
+from trademl_assets_tests.orchestration.conftest import World, order_book_steps, tiny_configuration
 
 DATA = ("raw_depth", "book_snapshots", "aligned_grid", "daily_aggregates", "market_regime", "dataset")
 
@@ -38,7 +38,7 @@ def test_nothing_is_stale_after_a_run(made_world: World):
 @pytest.mark.parametrize(
     ("change", "remade"),
     [
-        ({"order_book": {"quality": {"gap_seconds": 301}}}, {"book_snapshots"}),
+        ({"order_book": order_book_steps(gap_seconds=301)}, {"book_snapshots"}),
         ({"grid": {"tolerance_milliseconds": 501}}, {"aligned_grid", "dataset"}),
         (
             {"grid": {"max_gap_seconds": 240}},

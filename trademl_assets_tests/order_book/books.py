@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
-from trademl_assets.order_book.compression import CompressionParameters
+from trademl_assets.order_book.compression import CompressionParameters, DistanceBins
 from trademl_assets.order_book.quality import QualityParameters
 from trademl_assets.sources.contract import TALL_SCHEMA, InstrumentParameters
 
@@ -13,7 +13,14 @@ MIDNIGHT = datetime(2024, 1, 1, tzinfo=UTC)
 INSTRUMENT = InstrumentParameters(
     name="BTCUSDT", venue="binance", market="spot", symbol="BTCUSDT", tick_size=0.1, reference_quantity=2.0
 )
-COMPRESSION = CompressionParameters(near_levels=2, bin_upper_edges_bps=(10.0, 20.0, 40.0))
+
+
+def compression(near: int, *edges: float, threshold: int = 0) -> CompressionParameters:
+    bins = DistanceBins(by="distance", upper_edges_bps=edges)
+    return CompressionParameters(near_market_levels=near, min_nonzero_threshold=threshold, bins=bins)
+
+
+COMPRESSION = compression(2, 10.0, 20.0, 40.0)
 QUALITY = QualityParameters(
     max_invalid_share=0.5,
     max_crossed_share=0.5,

@@ -9,9 +9,18 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from trademl_assets.foundation.errors import DataQualityError
-from trademl_assets.order_book.compression import CompressionParameters, compress_day
+from trademl_assets.order_book.compression import CompressionParameters, DistanceBins, LevelBins, compress_day
+from trademl_assets.order_book.population import KeptDepth
 from trademl_assets.sources.contract import TALL_SCHEMA, snapshot_schema
-from trademl_assets_tests.order_book.books import COMPRESSION, DAY, INSTRUMENT, MIDNIGHT, steady_day, tall_rows
+from trademl_assets_tests.order_book.books import (
+    COMPRESSION,
+    DAY,
+    INSTRUMENT,
+    MIDNIGHT,
+    compression,
+    steady_day,
+    tall_rows,
+)
 
 NAN = float("nan")
 
@@ -33,10 +42,11 @@ def books(draw):
     return tall_rows(instants, [side(-1) for _ in instants], [side(1) for _ in instants])
 
 
-def compress_slowly(tall, parameters):
+def compress_slowly(tall, parameters, depth=None):  # noqa: C901 -- a definition to read, in one place
     """The definition, level by level in plain Python."""
-    near, edges = parameters.near_levels, parameters.bin_upper_edges_bps
-    snapshots, total, dropped = [], 0.0, 0.0
+    near, edges = parameters.near_market_levels, parameters.bins.edges
+    by_level = parameters.bins.by == "level"
+    snapshots, total, beyond, unpopulated = [], 0.0, 0.0, 0.0
     for (ts,), rows in tall.group_by("ts", maintain_order=True):
         levels = rows.to_dicts()
         best = levels[0]
@@ -59,47 +69,69 @@ def compress_slowly(tall, parameters):
                 for row in levels
                 if (row[f"{side}_quantity"] or 0) > 0
             ]
-            depth = max(distance for _, distance, _ in present)
+            kept = 10**9 if depth is None else getattr(depth, side)
+            reached = 0.0
             for level, distance, quantity in present:
                 total += quantity
+                if level >= kept:
+                    unpopulated += quantity
+                    continue
+                reached = float(level) if by_level else distance
                 if level < near:
                     distances[level], quantities[level] = distance, quantity
-                elif not edges or distance >= edges[-1]:
-                    dropped += quantity
+                elif not edges or reached >= edges[-1]:
+                    beyond += quantity
             for b, upper in enumerate(edges):
-                lower = edges[b - 1] if b else 0.0
-                inside = [(d, q) for level, d, q in present if level >= near and lower <= d < upper]
+                lower = edges[b - 1] if b else (near if by_level else 0.0)
+                inside = [
+                    (d, q)
+                    for level, d, q in present
+                    if near <= level < kept and lower <= (level if by_level else d) < upper
+                ]
                 if inside:
                     size, weighted = 0.0, 0.0
                     for d, q in inside:
                         size += q
                         weighted += q * d
                     distances[near + b], quantities[near + b] = weighted / size, size
-                elif lower <= depth:
+                elif lower <= reached:
                     quantities[near + b] = 0.0
             found[f"{side}_distance_bps"], found[f"{side}_quantity"] = distances, quantities
         snapshots.append(found)
-    return pl.DataFrame(snapshots, schema=snapshot_schema(parameters.slots)), dropped / total
+    return pl.DataFrame(snapshots, schema=snapshot_schema(parameters.slots)), (beyond / total, unpopulated / total)
 
 
-@given(tall=books(), near=st.integers(1, 4), edges=st.sampled_from([(), (5.0,), (2.5, 10.0, 25.0, 50.0)]))
-@settings(max_examples=120, deadline=None)
-def test_compression_equals_its_definition_bit_for_bit(tall, near, edges):
-    parameters = CompressionParameters(near_levels=near, bin_upper_edges_bps=edges)
+BINS = [
+    DistanceBins(by="distance", upper_edges_bps=()),
+    DistanceBins(by="distance", upper_edges_bps=(5.0,)),
+    DistanceBins(by="distance", upper_edges_bps=(2.5, 10.0, 25.0, 50.0)),
+    LevelBins(by="level", upper_edges=(5, 6, 8)),
+]
 
-    compressed = compress_day(tall, INSTRUMENT, DAY, parameters)
 
-    expected, share = compress_slowly(tall, parameters)
+@given(
+    tall=books(),
+    near=st.integers(1, 4),
+    bins=st.sampled_from(BINS),
+    depth=st.none() | st.builds(KeptDepth, st.integers(4, 9), st.integers(4, 9)),
+)
+@settings(max_examples=200, deadline=None)
+def test_compression_equals_its_definition_bit_for_bit(tall, near, bins, depth):
+    parameters = CompressionParameters(near_market_levels=near, min_nonzero_threshold=1, bins=bins)
+
+    compressed = compress_day(tall, INSTRUMENT, DAY, parameters, depth)
+
+    expected, shares = compress_slowly(tall, parameters, depth)
     assert_frame_equal(compressed.snapshots, expected, check_exact=True)
     for name in ("bid_distance_bps", "bid_quantity", "ask_distance_bps", "ask_quantity"):
         assert compressed.snapshots[name].to_numpy().tobytes() == expected[name].to_numpy().tobytes()
-    assert compressed.dropped_depth_share == share
+    assert (compressed.beyond_bins_share, compressed.unpopulated_share) == shares
 
 
 @given(tall=books())
 @settings(max_examples=40, deadline=None)
 def test_no_quantity_is_lost_but_what_is_reported_as_dropped(tall):
-    compressed = compress_day(tall, INSTRUMENT, DAY, COMPRESSION)
+    compressed = compress_day(tall, INSTRUMENT, DAY, COMPRESSION, None)
 
     total = tall["bid_quantity"].sum() + tall["ask_quantity"].sum()
     kept = sum(np.nansum(compressed.snapshots[name].to_numpy()) for name in ("bid_quantity", "ask_quantity"))
@@ -110,7 +142,7 @@ def test_missing_and_zero_are_kept_apart():
     # mid 1000, so 1 bps is 0.1; bids: the best, a missing level, one at 15 bps, where depth ends; asks: the best alone
     tall = tall_rows([MIDNIGHT], [[(999.9, 1.0), None, (998.5, 3.0)]], [[(1000.1, 2.0)]])
 
-    row = compress_day(tall, INSTRUMENT, DAY, COMPRESSION).snapshots.row(0, named=True)
+    row = compress_day(tall, INSTRUMENT, DAY, COMPRESSION, None).snapshots.row(0, named=True)
 
     np.testing.assert_allclose(row["bid_distance_bps"], [1.0, NAN, NAN, 15.0, NAN], rtol=1e-6)
     np.testing.assert_allclose(row["bid_quantity"], [1.0, NAN, 0.0, 3.0, NAN])
@@ -126,19 +158,19 @@ def test_a_level_on_an_edge_belongs_to_the_bin_above_and_on_the_last_edge_is_dro
     )
     at_deep_bid = (1024.0 - 1020.0) / 1024.0 * 10_000.0
 
-    between = CompressionParameters(near_levels=2, bin_upper_edges_bps=(at_deep_bid, 80.0))
-    last = CompressionParameters(near_levels=2, bin_upper_edges_bps=(30.0, at_deep_bid))
+    between = compression(2, at_deep_bid, 80.0)
+    last = compression(2, 30.0, at_deep_bid)
 
     np.testing.assert_array_equal(
-        compress_day(tall, INSTRUMENT, DAY, between).snapshots["bid_quantity"][0].to_numpy()[2:], [0.0, 4.0]
+        compress_day(tall, INSTRUMENT, DAY, between, None).snapshots["bid_quantity"][0].to_numpy()[2:], [0.0, 4.0]
     )
-    compressed = compress_day(tall, INSTRUMENT, DAY, last)
+    compressed = compress_day(tall, INSTRUMENT, DAY, last, None)
     np.testing.assert_array_equal(compressed.snapshots["bid_quantity"][0].to_numpy()[2:], [0.0, 0.0])
     assert compressed.dropped_depth_share == pytest.approx(4 / 7)
 
 
 def test_the_arrays_hold_no_nulls_and_map_to_numpy_without_a_copy():
-    snapshots = compress_day(steady_day(levels=1), INSTRUMENT, DAY, COMPRESSION).snapshots
+    snapshots = compress_day(steady_day(levels=1), INSTRUMENT, DAY, COMPRESSION, None).snapshots
 
     assert dict(snapshots.schema) == snapshot_schema(COMPRESSION.slots)
     for name in ("bid_distance_bps", "bid_quantity", "ask_distance_bps", "ask_quantity"):
@@ -149,14 +181,14 @@ def test_the_arrays_hold_no_nulls_and_map_to_numpy_without_a_copy():
 def test_rows_in_any_order_give_the_same_snapshots():
     tall = steady_day()
 
-    mixed = compress_day(tall.sample(fraction=1, shuffle=True, seed=3), INSTRUMENT, DAY, COMPRESSION)
+    mixed = compress_day(tall.sample(fraction=1, shuffle=True, seed=3), INSTRUMENT, DAY, COMPRESSION, None)
 
-    assert_frame_equal(mixed.snapshots, compress_day(tall, INSTRUMENT, DAY, COMPRESSION).snapshots)
+    assert_frame_equal(mixed.snapshots, compress_day(tall, INSTRUMENT, DAY, COMPRESSION, None).snapshots)
     assert mixed.raw_rows == tall.height
 
 
 def test_a_day_without_rows_has_no_snapshots():
-    compressed = compress_day(pl.DataFrame(schema=dict(TALL_SCHEMA)), INSTRUMENT, DAY, COMPRESSION)
+    compressed = compress_day(pl.DataFrame(schema=dict(TALL_SCHEMA)), INSTRUMENT, DAY, COMPRESSION, None)
 
     assert compressed.snapshots.is_empty()
     assert dict(compressed.snapshots.schema) == snapshot_schema(5)
@@ -175,12 +207,12 @@ def test_a_day_without_rows_has_no_snapshots():
 )
 def test_rows_that_were_not_cleaned_are_refused(bids, asks):
     with pytest.raises(DataQualityError, match=r"BTCUSDT 2024-01-01.*2024-01-01T00:00:00.*clean the rows first"):
-        compress_day(tall_rows([MIDNIGHT], [bids], [asks]), INSTRUMENT, DAY, COMPRESSION)
+        compress_day(tall_rows([MIDNIGHT], [bids], [asks]), INSTRUMENT, DAY, COMPRESSION, None)
 
 
 def test_edges_that_do_not_ascend_are_refused():
     with pytest.raises(ValidationError, match="must ascend"):
-        CompressionParameters(near_levels=1, bin_upper_edges_bps=(10.0, 10.0))
+        compression(1, 10.0, 10.0)
 
 
 def test_a_real_hour_keeps_its_prices_and_sizes(market_data):
@@ -196,9 +228,9 @@ def test_a_real_hour_keeps_its_prices_and_sizes(market_data):
         .rename({"bid_size": "bid_quantity", "ask_size": "ask_quantity"})
         .select(pl.col(name).cast(kind) for name, kind in TALL_SCHEMA.items())
     )
-    parameters = CompressionParameters(near_levels=50, bin_upper_edges_bps=(50.0, 100.0, 200.0))
+    parameters = compression(50, 50.0, 100.0, 200.0)
 
-    snapshots = compress_day(tall, INSTRUMENT, DAY, parameters).snapshots
+    snapshots = compress_day(tall, INSTRUMENT, DAY, parameters, None).snapshots
 
     near_bids = np.array([prices[:50] for prices in listed["bid_price"].to_list()])
     mid = snapshots["mid"].to_numpy()

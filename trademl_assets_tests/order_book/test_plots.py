@@ -9,7 +9,7 @@ from trademl_assets_tests.order_book.books import COMPRESSION, DAY, INSTRUMENT, 
 
 @pytest.mark.parametrize("snapshots", [0, 1, 500])
 def test_a_day_is_drawn_as_a_png_equal_every_time(snapshots):
-    frame = compress_day(steady_day(snapshots), INSTRUMENT, DAY, COMPRESSION).snapshots
+    frame = compress_day(steady_day(snapshots), INSTRUMENT, DAY, COMPRESSION, None).snapshots
 
     png = draw_day_heatmap(frame, "BTCUSDT", DAY)
 

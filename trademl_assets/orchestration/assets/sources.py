@@ -1,5 +1,7 @@
 """raw_depth: tall rows as a source hands them out. external_series: what comes from elsewhere, as it was published."""
 
+import json
+
 import dagster as dg
 
 from trademl_assets.foundation.errors import SourceError
@@ -10,6 +12,11 @@ from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.metadata import Facts, table_facts
 from trademl_assets.orchestration.partitions import day_of, split_key
 from trademl_assets.order_book.plots import draw_raw_day
+from trademl_assets.order_book.population import count_populated_levels
+from trademl_assets.sources.contract import extract_with_facts
+
+POPULATION = "population"
+"""Second table of a raw partition, which outlives its rows: how many snapshots had each level."""
 
 
 def build_source_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
@@ -24,9 +31,15 @@ def build_source_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
                 "snapshots -> materialise book_snapshots for them, or set tall_rows_from earlier in market.yaml"
             )
         instrument = instruments[split_key(work.key)[1]]
-        rows = work.resource("sources").depth.extract(instrument, day_of(work.key), configuration.grid.max_gap_seconds)
+        source, lead_in = work.resource("sources").depth, configuration.grid.max_gap_seconds
+        rows, facts = extract_with_facts(source, instrument, day_of(work.key), lead_in)
         work.writer.table("data", rows)
+        work.writer.table(POPULATION, count_populated_levels(rows, day_of(work.key)))
         work.writer.rows(rows.height)
+        if facts:  # counts of retries and the like: they tell how the rows came, not what they are
+            told = json.dumps(facts, indent=1, sort_keys=True)
+            work.writer.text("extraction", told, ".json", hashed=False)
+            work.run.log_text(told, f"extraction/{work.key}.json")
         plot = draw_raw_day(rows, instrument.name, day_of(work.key)) if work.draws else b""
         return table_facts(rows, numbers={"instants": rows["ts"].n_unique()}, plot=plot)
 
