@@ -1,1 +1,1 @@
-"""Daily statistics of the grid and the market regimes read from them. Nothing finer than a day."""
+"""Daily statistics of the grid, or of candles, and the market regimes read from them. Nothing finer than a day."""

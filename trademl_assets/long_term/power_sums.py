@@ -47,10 +47,8 @@ class CentralMoments:
         count = self.count[group]
         total = count.sum(axis=0)
         known = np.where(count > 0, self.mean[group], 0.0)
-        # around one of the means rather than around 0, so that an offset common to all columns costs nothing
-        around = known[0] if len(known) else np.zeros(total.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = around + (count * (known - around)).sum(axis=0) / total
+            mean = (count * known).sum(axis=0) / total
         apart = np.where(count > 0, known - np.where(total > 0, mean, 0.0), 0.0)
         second, third = self.second[group], self.third[group]
         return CentralMoments(

@@ -117,7 +117,7 @@ def test_over_the_weekend_the_value_stays_and_its_age_grows():
 def test_a_value_that_is_too_old_is_not_known():
     close = series_of((0, 0, 5.0))
 
-    value, age, known = align_series(close, at_hours(0, 1, 2) + np.array([0, 0, 1]), max_age_seconds=7_200)
+    value, age, known = align_series(close, at_hours(1, 2, 2) + np.array([0, 0, 1]), max_age_seconds=7_200)
 
     assert known.tolist() == [True, True, False]
     assert value[:2].tolist() == [5.0, 5.0]
