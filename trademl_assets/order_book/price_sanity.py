@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_MAD_TO_SIGMA = 1.4826
-"""Median absolute deviation times this estimates the standard deviation of a normal variable."""
+_QUANTILE, _QUANTILE_IN_SIGMA = 0.9, 1.6449
+"""Nine in ten values of a normal variable lie within this many standard deviations of its median."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +23,28 @@ class PriceFlags:
 
 
 def flag_prices(
-    bid: NDArray[np.float64], ask: NDArray[np.float64], instants: NDArray[np.int64], robust_z: float, fat_finger_us: int
+    best: tuple[NDArray[np.float64], NDArray[np.float64]],
+    instants: NDArray[np.int64],
+    robust_z: float,
+    fat_finger_us: int,
+    gap_us: int,
 ) -> PriceFlags:
     """Flag mids by the robust z-score of their log returns.
 
-    The scale is that of the returns of the whole day by their median absolute deviation, but not less than the median
-    half spread: a mid that rests most of the time has a deviation of nothing, and moves within the spread are none. A
-    fat finger is an outlying move from which a mid at most `fat_finger_us` later is back within the limit of where it
-    began; a jump at the first or the last mid cannot be told from a move of the market.
+    The scale is that of the returns of the whole day, by the nine-tenths quantile of their absolute deviations from
+    the median: the mid of a fast feed rests most of the time, which makes the median absolute deviation zero. It is
+    not less than the median half spread, for moves within the spread are none. A fat finger is an outlying move from
+    which a mid at most `fat_finger_us` later is back within the limit of where it began; a jump at the first or the
+    last mid cannot be told from a move of the market.
 
     Args:
-        bid: Best bids, shape (snapshots,), positive.
-        ask: Best asks, not below them.
+        best: Best bids, positive, and best asks, not below them, each of shape (snapshots,).
         instants: Their instants, ascending, microseconds.
         robust_z: Limit in robust standard deviations.
         fat_finger_us: How long a fat finger lasts at most, from its first mid to the first that is back.
+        gap_us: A move across a silence longer than this is not flagged: the market had the time for it.
     """
+    bid, ask = best
     outlying, fat_finger = np.zeros((2, len(bid)), np.bool_)
     if len(bid) < 2:  # noqa: PLR2004 - a return needs two mids
         return PriceFlags(outlying, fat_finger)
@@ -46,8 +52,8 @@ def flag_prices(
     returns = np.diff(logs)
     deviations = np.abs(returns - np.median(returns))
     half_spread = np.median((ask - bid) / (ask + bid))
-    limit = robust_z * max(_MAD_TO_SIGMA * float(np.median(deviations)), float(half_spread))
-    outlying[1:] = deviations > limit
+    limit = robust_z * max(float(np.quantile(deviations, _QUANTILE)) / _QUANTILE_IN_SIGMA, float(half_spread))
+    outlying[1:] = (deviations > limit) & (np.diff(instants) <= gap_us)
     back = 0
     for jump in np.flatnonzero(outlying):
         if jump < back:

@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_bounds, to_microseconds
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_bounds, from_microseconds, to_microseconds
 from trademl_assets.order_book.ordering import instants_us, snapshot_offsets, sort_rows
 from trademl_assets.order_book.price_sanity import flag_prices
 from trademl_assets.order_book.quality_parameters import QualityParameters
-from trademl_assets.order_book.quality_report import HOURS, QualityReport, quality_index
+from trademl_assets.order_book.quality_report import GAPS_TOLD, HOURS, QualityReport, quality_index
 from trademl_assets.order_book.refusals import (
     RejectedDayError,
     require_agreement,
@@ -115,8 +115,9 @@ def _describe(
     kept = judgement.verdicts == Verdict.KEPT
     dropped = {f"{verdict.name.lower()}_snapshots": judgement.verdicts == verdict for verdict in list(Verdict)[1:]}
     kept_instants, bid, ask = instants[kept], judgement.best_bid[kept], judgement.best_ask[kept]
+    gap_us = _microseconds(parameters.gap_seconds)
     prices = flag_prices(
-        bid, ask, kept_instants, parameters.outlier_robust_z, _microseconds(parameters.fat_finger_seconds)
+        (bid, ask), kept_instants, parameters.outlier_robust_z, _microseconds(parameters.fat_finger_seconds), gap_us
     )
     flagged = {
         "locked_snapshots": bid == ask,
@@ -125,9 +126,10 @@ def _describe(
         "stuck_snapshots": judgement.stuck[kept],
     }
     today = kept_instants >= start
-    silences = np.diff(np.concatenate(([start], kept_instants[today], [end])))
+    marks = np.concatenate(([start], kept_instants[today], [end]))
+    silences = np.diff(marks)
     stuck = np.append(judgement.stuck[kept][today], np.False_)
-    gap = silences > _microseconds(parameters.gap_seconds)
+    gap = silences > gap_us
     by_hour = {name: _count_by_hour(instants[found], start) for name, found in dropped.items()}
     by_hour |= {name: _count_by_hour(kept_instants[found], start) for name, found in flagged.items()}
     counts: dict[str, Any] = {name: int(found.sum()) for name, found in (dropped | flagged).items()}
@@ -139,6 +141,7 @@ def _describe(
         flagged_snapshots=int(np.logical_or.reduce(list(flagged.values())).sum()),
         gaps=int(gap.sum()),
         longest_gap_seconds=_seconds(silences.max()),
+        longest_gaps=_longest_gaps(marks[:-1][gap], silences[gap]),
         stuck_seconds=_seconds(silences[stuck & ~gap].sum()),
         coverage_seconds=_seconds(silences[~stuck & ~gap].sum()),
         by_hour={name: hours for name, hours in by_hour.items() if any(hours)},
@@ -153,6 +156,11 @@ def _reason_of_emptiness(instants: NDArray[np.int64], kept_instants: NDArray[np.
     if len(instants) and instants[-1] >= start:
         return "every snapshot of the day was dropped"
     return "the source has no rows on the day"
+
+
+def _longest_gaps(begins: NDArray[np.int64], silences: NDArray[np.int64]) -> tuple[tuple[str, float], ...]:
+    longest = np.sort(np.argsort(-silences, kind="stable")[:GAPS_TOLD])
+    return tuple((from_microseconds(int(begins[gap])).isoformat(), _seconds(silences[gap])) for gap in longest)
 
 
 def _count_by_hour(instants: NDArray[np.int64], start: int) -> tuple[int, ...]:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 SECONDS_PER_DAY = 86_400
 HOURS = 24
+GAPS_TOLD = 10
+"""A feed that falters has thousands; all are counted, the longest are told one by one."""
 
 Cause = Literal[
     "schema",
@@ -47,6 +49,7 @@ class QualityReport:
         superseded_rows: Rows replaced by a batch of a greater sequence number at the same instant.
         gaps: Silences on the day longer than `gap_seconds`, those at its two ends included.
         longest_gap_seconds: Longest silence on the day.
+        longest_gaps: The longest gaps, `GAPS_TOLD` at most, in the order of time: first instant (ISO 8601) and seconds.
         stuck_seconds: Seconds of the day that end in a stuck snapshot.
         coverage_seconds: Seconds of the day outside gaps and not stuck.
         quality_index: See `quality_index`.
@@ -74,6 +77,7 @@ class QualityReport:
     superseded_rows: int = 0
     gaps: int = 0
     longest_gap_seconds: float = 0.0
+    longest_gaps: tuple[tuple[str, float], ...] = ()
     stuck_seconds: float = 0.0
     coverage_seconds: float = 0.0
     quality_index: float = 0.0
@@ -92,8 +96,12 @@ class QualityReport:
         return self.coverage_seconds / SECONDS_PER_DAY
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields as plain numbers, text and mappings of numbers; JSON."""
-        return {**asdict(self), "by_hour": {name: list(counts) for name, counts in self.by_hour.items()}}
+        """All fields as they come back from JSON: numbers, text, lists and mappings of them."""
+        return {
+            **asdict(self),
+            "longest_gaps": [list(gap) for gap in self.longest_gaps],
+            "by_hour": {name: list(counts) for name, counts in self.by_hour.items()},
+        }
 
 
 def quality_index(report: QualityReport) -> float:

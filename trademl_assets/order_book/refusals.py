@@ -136,7 +136,7 @@ def require_limits(report: QualityReport, parameters: QualityParameters, where: 
         ),
     )
     for cause, count, total, limit, what in shares:
-        if count > limit * total:
+        if total and count / total > limit:
             _refuse(
                 cause,
                 f"{where}: {count} of {total} {what} ({count / total:.3%}), at most {limit:.3%} allowed -> inspect the "
