@@ -38,6 +38,9 @@ def grid_contradictions(market: MarketParameters, grid: GridParameters) -> Itera
     for required in grid.required_instruments:
         if required not in names:
             yield ("grid", "required_instruments"), _no_instrument(required, market)
+    if grid.min_assets_required > len(names):
+        problem = f"{grid.min_assets_required} instruments are required, market.yaml has {len(names)}"
+        yield ("grid", "min_assets_required"), problem
 
 
 def planted_contradictions(

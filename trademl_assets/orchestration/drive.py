@@ -17,7 +17,7 @@ from trademl_assets.orchestration.console import PROGRESS_LOGGER
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.jobs import job_of
 from trademl_assets.orchestration.partitions import ranges
-from trademl_assets.orchestration.planning import READERS, stage_of, wanted
+from trademl_assets.orchestration.planning import READERS, REMOVED, stage_of, wanted
 from trademl_assets.orchestration.recovery import close_dead_runs, process_tag
 from trademl_assets.orchestration.resources.tracking import StageTracking
 from trademl_assets.orchestration.unfinished import UnfinishedRuns
@@ -114,14 +114,21 @@ class Drive:
         return Outcome(made, fresh, time.monotonic() - started)
 
     def _bring_back(self, asset: str, keys: tuple[str, ...], experiment: str | None) -> int:
-        """Make partitions again whose rows were removed after use, and which a stage before has made wanted again."""
-        wanted_again = list(stage_of(self._store, self._deployment.lineage, asset, keys).stale)
+        """Make partitions again whose rows were removed after use and which the next stage needs.
+
+        It waits until then, because a stage whose content turns out equal needs nothing of what lies before it.
+        """
+        stale = stage_of(self._store, self._deployment.lineage, asset, keys).stale
+        wanted_again = [key for key, reason in stale.items() if reason.startswith(REMOVED)]
+        if wanted_again:
+            self._report(f"{asset}: {len(wanted_again)} to make again, their rows were removed after use")
         for first, last in self._runs(asset, wanted_again):
             self._launch(asset, first, last, experiment)
         return len(wanted_again)
 
     def _stale(self, asset: str, keys: tuple[str, ...], unfinished: UnfinishedRuns) -> dict[str, str]:
-        stale = stage_of(self._store, self._deployment.lineage, asset, keys).stale
+        found = stage_of(self._store, self._deployment.lineage, asset, keys).stale
+        stale = {key: reason for key, reason in found.items() if not reason.startswith(REMOVED)}
         unchecked = unfinished.unchecked(self._store, asset, (key for key in keys if key not in stale))
         return {key: reason for key in keys if (reason := stale.get(key) or unchecked.get(key))}
 

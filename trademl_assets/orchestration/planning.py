@@ -12,6 +12,7 @@ from trademl_assets.storage.commit import ArtifactStore, Manifest
 
 Read = Callable[[Artifact], Manifest | CorruptArtifactError | None]
 
+REMOVED = "removed after use"
 READERS = {"raw_depth": "book_snapshots"}
 """By asset whose rows are removed after use: the asset that needs them again whenever it is made again."""
 
@@ -123,7 +124,7 @@ def _wanted_again(artifact: Artifact, manifest: Manifest, lineage: Lineage, read
     reader = READERS.get(artifact.asset)
     if not manifest.evicted or reader is None or not _reason(Artifact(reader, artifact.key), lineage, read):
         return ""
-    return f"removed after use, and {reader} needs it again"
+    return f"{REMOVED}, and {reader} needs it again"
 
 
 def _differences(artifact: Artifact, manifest: Manifest, lineage: Lineage, read: Read) -> Iterator[str]:

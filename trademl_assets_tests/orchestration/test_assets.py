@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from trademl_assets.foundation.errors import ConfigError, MissingPartitionError, SourceError
+from trademl_assets.orchestration.catalog import ENTRIES
 from trademl_assets_tests.orchestration.conftest import World
 
 TABLES = ("raw_depth", "book_snapshots", "daily_aggregates", "market_regime", "dataset")
@@ -35,7 +36,8 @@ def test_book_partitions_carry_the_tags_of_both_dimensions(made_world: World):
 
 def test_code_version_is_ours_and_not_the_run(made_world: World):
     for asset in (*TABLES, "aligned_grid"):
-        assert {(event.tags or {})["dagster/code_version"] for event in made_world.materializations(asset)} == {"1"}
+        versions = {(event.tags or {})["dagster/code_version"] for event in made_world.materializations(asset)}
+        assert versions == {ENTRIES[asset].code_version}
 
 
 def test_dataset_upstream_of_the_manifest_is_what_the_recipe_pins(made_world: World):

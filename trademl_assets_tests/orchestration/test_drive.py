@@ -64,8 +64,8 @@ def test_equal_content_stops_the_wave(world: World, tmp_path: Path):
     )
     outcome = changed.drive().run(None, UNTIL)
     assert outcome.made == {
-        "raw_depth": 0,
-        "book_snapshots": 18,
+        "raw_depth": 3,  # their rows had been removed after use, and imported days are not cleaned here
+        "book_snapshots": 3,
         "aligned_grid": 0,
         "daily_aggregates": 0,
         "market_regime": 0,

@@ -94,4 +94,5 @@ def test_a_deployment_without_experiments_ends_with_the_slow_channel(tmp_path: P
     definitions = build_definitions(configuration)
     dg.Definitions.validate_loadable(definitions)
     keys = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == {"raw_depth", "book_snapshots", "aligned_grid", "daily_aggregates", "market_regime"}
+    books = {"raw_depth", "book_snapshots", "coverage_calendar", "aligned_grid"}
+    assert keys == {*books, "daily_aggregates", "market_regime"}

@@ -44,7 +44,7 @@ def test_nothing_is_stale_after_a_run(made_world: World):
             {"grid": {"max_gap_seconds": 240}},
             {"raw_depth", "book_snapshots", "aligned_grid", "daily_aggregates", "dataset"},
         ),
-        ({"long_term": {"trend_threshold": 1.5}}, {"market_regime"}),
+        ({"long_term": {"regimes": {"trend_threshold": 1.5}}}, {"market_regime"}),
         ({"datasets": {"demo": {"labels": {"horizon_seconds": 3600}}}}, {"dataset"}),
         ({"platform": {"owner": "team:other"}}, set()),
         ({"training": {"max_epochs": 3}}, set()),
@@ -57,7 +57,7 @@ def test_a_changed_parameter_marks_exactly_the_assets_that_read_it(
 
 
 def test_what_follows_from_upstream_is_planned_too(made_world: World, tmp_path: Path):
-    deployment = changed(made_world, tmp_path, {"long_term": {"trend_threshold": 1.5}})
+    deployment = changed(made_world, tmp_path, {"long_term": {"regimes": {"trend_threshold": 1.5}}})
     assert stale(made_world, deployment) == {"market_regime": 9, "dataset": 1}
     stages = plan(made_world.store, deployment, wanted(deployment, "demo", "dataset"))
     assert stages[-1].stale["demo"].startswith("if market_regime/")
@@ -65,7 +65,7 @@ def test_what_follows_from_upstream_is_planned_too(made_world: World, tmp_path: 
 
 def test_an_experiment_needs_only_what_leads_to_it(made_world: World):
     needed = wanted(made_world.deployment, "demo", None)
-    assert list(needed) == list(ENTRIES)
+    assert list(needed) == [asset for asset in ENTRIES if asset not in {"external_series", "coverage_calendar"}]
     assert needed["raw_depth"] == ("2024-01-06|FOLAUSDT", "2024-01-06|FOLBUSDT", "2024-01-06|LEADUSDT")
     assert "2024-01-06" not in needed["market_regime"]
     assert list(wanted(made_world.deployment, "demo", "aligned_grid")) == [
@@ -110,7 +110,7 @@ def test_missing_damaged_and_changed_upstream_are_told_apart(world: World):
     table = store.read_table(artifact.asset, artifact.key)
     with store.write(artifact.asset, artifact.key, schema_version=1, provenance=old) as writer:
         writer.table("data", table[:1])
-    assert why_stale(store, lineage, artifact) == "code version 0 -> 1"
+    assert why_stale(store, lineage, artifact) == f"code version 0 -> {ENTRIES[artifact.asset].code_version}"
     regime = why_stale(store, lineage, Artifact("market_regime", "2023-12-28"))
     assert regime == "daily_aggregates/2023-12-26 changed"
 

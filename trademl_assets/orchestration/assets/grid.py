@@ -4,6 +4,7 @@ import dagster as dg
 
 from trademl_assets.grid.alignment import align_assets
 from trademl_assets.grid.plots import draw_grid_day
+from trademl_assets.grid.statistics import describe_grid
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import ALIGNED_GRID, BOOK_SNAPSHOTS
 from trademl_assets.orchestration.deployment import Deployment
@@ -22,11 +23,9 @@ def build_grid_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         grid = align_assets(snapshots, instruments, day_of(work.key), configuration.grid)
         work.writer.arrays("arrays", grid.arrays)
         work.writer.rows(len(grid.arrays["mid"]))
-        work.writer.note("summary", grid.summary)
-        numbers = {
-            f"{name}_{what}_share": share for name, shares in grid.summary.items() for what, share in shares.items()
-        }
-        return Facts(numbers=numbers, plot=draw_grid_day(grid) if work.draws else b"")
+        found = describe_grid(grid)
+        work.writer.note("statistics", found.as_dict())
+        return Facts(numbers=found.numbers(), plot=draw_grid_day(grid) if work.draws else b"")
 
     deps = [dg.AssetDep(BOOK_SNAPSHOTS.name, partition_mapping=all_instruments_of_the_day())]
     return [partitioned_asset(deployment, ALIGNED_GRID, align, deps=deps)]
