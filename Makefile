@@ -50,8 +50,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
 	touch $@ $(VENV)/.installed
 
-system-packages: ## what the tests need from Debian: a browser that looks at the UI
-	apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu-core
+system-packages: ## what the tests need from Debian: a browser that looks at the UI, a PostgreSQL server, openssl for its certificate
+	apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu-core postgresql openssl
 
 clean:
 	rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, SecretStr
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, SecretStr, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from trademl_assets.foundation.errors import ConfigError
@@ -43,24 +43,34 @@ class _Withheld:
 class SecretReference:
     """The name of an environment variable that holds a secret, written `${NAME}`.
 
-    The value is looked up only at its use.
+    The value is looked up only at its use, in the environment that the configuration was read with. Copies and
+    serialised forms hold the name alone.
+
+    Args:
+        reference: `${NAME}`.
+        environment: Where the value is looked up; None leaves that to `resolve`.
     """
 
     PATTERN = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-    def __init__(self, reference: str) -> None:
+    def __init__(self, reference: str, environment: Mapping[str, str] | None = None) -> None:
         match = self.PATTERN.fullmatch(reference)
         if match is None:
             raise ValueError(_NO_REFERENCE)
         self.name: str = match.group(1)
+        self._environment = environment
 
-    def resolve(self, environment: Mapping[str, str]) -> SecretStr:
+    def resolve(self, environment: Mapping[str, str] | None = None) -> SecretStr:
         """Return the secret.
+
+        Args:
+            environment: Where to look it up; None is the environment that the configuration was read with.
 
         Raises:
             ConfigError: The variable is not set.
         """
-        value = environment.get(self.name, "")
+        held = self._environment if environment is None else environment
+        value = (held or {}).get(self.name, "")
         if not value:
             raise ConfigError(f"environment variable {self.name} is not set -> export it with the secret")
         return SecretStr(value)
@@ -74,12 +84,18 @@ class SecretReference:
     def __hash__(self) -> int:
         return hash((type(self), self.name))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SecretReference":
+        return self
+
+    def __reduce__(self) -> tuple[type["SecretReference"], tuple[str]]:
+        return type(self), (f"${{{self.name}}}",)
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         # The first step puts a stand-in before whatever is no reference, so that no error of the second can show it.
         return core_schema.chain_schema(
             [
-                core_schema.no_info_plain_validator_function(cls._read),
+                core_schema.with_info_plain_validator_function(cls._read),
                 core_schema.custom_error_schema(
                     core_schema.is_instance_schema(cls),
                     custom_error_type="secret_as_value",
@@ -90,9 +106,12 @@ class SecretReference:
         )
 
     @classmethod
-    def _read(cls, value: object) -> "SecretReference | _Withheld":
+    def _read(cls, value: object, info: ValidationInfo) -> "SecretReference | _Withheld":
         if isinstance(value, SecretReference):
             return value
         if isinstance(value, str) and cls.PATTERN.fullmatch(value):
-            return cls(value)
+            context: Mapping[str, Any] = info.context or {}
+            if "used" in context:
+                context["used"].add(value)
+            return cls(value, context.get("environment"))
         return _Withheld()
