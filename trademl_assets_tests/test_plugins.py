@@ -27,6 +27,7 @@ from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.registry import MODELS, ModelParameters
 from trademl_assets.order_book.steps import PREPROCESSING_STEPS
 from trademl_assets.sources.contract import SOURCES
+from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets_tests.conftest import PROJECT
 from trademl_assets_tests.datasets.conftest import FRAME, make_store, write_experiment
 from trademl_assets_tests.datasets.examples import FIRST, stated
@@ -95,6 +96,8 @@ def write_deployment(folder: Path, change: Callable[[dict[str, Any]], None] | No
     searched = sections["tuning"]["space"]
     sections["tuning"]["space"] = {path: value for path, value in searched.items() if path.startswith("training.")}
     sections["grid"] |= {"cadence_seconds": 60, "max_gap_seconds": 300}
+    narrow = {"step": "drop_wide_spreads", "parameters": {"max_spread_bps": 5.0}}
+    sections["order_book"]["steps"].append(narrow)
     if change is not None:
         change(sections)
     folder.mkdir(parents=True)
@@ -155,9 +158,30 @@ def kinds_named(folder: Path) -> dict[str, str]:
     dataset = configuration.datasets["silent"]
     return {
         "source": type(configuration.market.sources["book"].parameters).__name__,
+        "step": type(configuration.order_book.steps[-1].parameters).__name__,
         "label": type(dataset.labels.parameters).__name__,
         "stream": type(dataset.streams.additional["silence"].parameters).__name__,
         "model": type(configuration.models["means"].parameters).__name__,
+    }
+
+
+def run_to_the_grid(folder: Path, home: Path) -> dict[str, Any]:
+    """Run the deployment through Dagster from the plug-in source to the grid."""
+    from trademl_assets.definitions import build_definitions  # noqa: PLC0415 -- Dagster only where it runs
+    from trademl_assets.orchestration.session import run_target  # noqa: PLC0415 -- the same
+
+    shutil.copy(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.chdir(home)
+    configuration = load_configuration(folder, os.environ)
+    run_target(
+        configuration, build_definitions(configuration), experiment=None, until="aligned_grid", report=sys.stderr.write
+    )
+    store = ArtifactStore.at(Path(configuration.platform.storage_root))
+    keys = store.partitions("book_snapshots")
+    return {
+        "spreads": {key: store.require("book_snapshots", key).notes["drop_wide_spreads"] for key in keys},
+        "mids": sorted({float(mid) for mid in store.open_arrays("aligned_grid", FIRST.isoformat())["mid"].ravel()}),
     }
 
 
@@ -213,6 +237,7 @@ def test_without_the_package_its_names_are_mistakes_at_their_keys(tmp_path: Path
     places = "\n".join(mistakes_of(write_deployment(tmp_path / "deployment")))
     for place in (
         "market.yaml: sources.book.kind: unknown source 'repeated_book'",
+        "order_book.yaml: steps.2.step: unknown preprocessing step 'drop_wide_spreads'",
         "datasets.yaml: silent.labels.kind: unknown label kind 'sign_of_return'",
         "datasets.yaml: silent.streams.additional.silence.kind: unknown stream kind 'minutes_of_silence'",
         "models.yaml: means.family: unknown model family 'mean_of_prices'",
@@ -225,6 +250,7 @@ def test_a_deployment_may_name_them_and_their_parameters_are_their_own(installed
     assert call(installed, mistakes_of, folder) == []
     assert call(installed, kinds_named, folder) == {
         "source": "RepeatedBookParameters",
+        "step": "DropWideSpreadsParameters",
         "label": "SignOfReturnParameters",
         "stream": "MinutesOfSilenceParameters",
         "model": "MeanOfPricesParameters",
@@ -265,3 +291,15 @@ def test_a_dataset_is_built_from_them_and_a_model_reads_it(installed: Path, tmp_
     assert model["streams"] == ["price", "silence"]
     assert model["logits"] == [model["decisions"], 2]
     assert model["silence_is_read"]
+
+
+def test_a_run_goes_from_their_source_through_their_step_to_the_grid(installed: Path, tmp_path: Path) -> None:
+    def shorten(sections: dict[str, Any]) -> None:
+        sections["market"]["last_day"] = FIRST
+        sections["datasets"] = {}
+        sections["models"] = {}
+
+    (tmp_path / "home").mkdir()
+    found = call(installed, run_to_the_grid, write_deployment(tmp_path / "deployment", shorten), tmp_path / "home")
+    assert found["spreads"] == {f"{FIRST}|{name}": {"left_out": 0} for name in sorted(FRAME.instruments)}
+    assert found["mids"] == [100.0]
