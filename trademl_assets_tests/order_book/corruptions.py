@@ -118,9 +118,12 @@ def swap_levels(side: str) -> Callable[[pl.DataFrame, datetime], pl.DataFrame]:
     return spoil
 
 
-def equal_levels(tall: pl.DataFrame, instant: datetime) -> pl.DataFrame:
-    best = tall.filter(at(instant, 0))["ask_price"][0]
-    return put("ask_quantity", 1.0, 1)(put("ask_price", best, 1)(tall, instant), instant)
+def equal_levels(side: str) -> Callable[[pl.DataFrame, datetime], pl.DataFrame]:
+    def spoil(tall: pl.DataFrame, instant: datetime) -> pl.DataFrame:
+        best = tall.filter(at(instant, 0))[f"{side}_price"][0]
+        return put(f"{side}_quantity", 1.0, 1)(put(f"{side}_price", best, 1)(tall, instant), instant)
+
+    return spoil
 
 
 def scale_prices(tall: pl.DataFrame, instant: datetime) -> pl.DataFrame:
@@ -176,7 +179,8 @@ DROPPED = {
     ),
     "deep bid above the best": (swap_levels("bid"), "non_monotonic_snapshots"),
     "deep ask below the best": (swap_levels("ask"), "non_monotonic_snapshots"),
-    "two levels of one price": (equal_levels, "non_monotonic_snapshots"),
+    "two bids of one price": (equal_levels("bid"), "non_monotonic_snapshots"),
+    "two asks of one price": (equal_levels("ask"), "non_monotonic_snapshots"),
 }
 CORRUPTIONS: dict[str, Corruption] = {
     **{

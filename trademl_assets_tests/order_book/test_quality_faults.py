@@ -112,6 +112,32 @@ def test_a_jump_is_a_fat_finger_only_if_it_is_back_in_time(away, fingers):
     assert (report.outlier_mids, report.fat_finger_mids) == (2, fingers)
 
 
+def test_the_sound_mid_between_two_fat_fingers_is_none():
+    book = random_book(3, 60)
+    for place in (5, 7):
+        book = scale_prices(book, MIDNIGHT + timedelta(seconds=STEP_SECONDS * place))
+
+    report = report_of(book)
+
+    assert (report.outlier_mids, report.fat_finger_mids) == (4, 2)
+
+
+def test_a_move_across_a_gap_is_not_flagged():
+    book = random_book(3, 60)
+    resumed = MIDNIGHT + timedelta(seconds=200)
+    moved = pl.concat(
+        [book.filter(pl.col("ts") < MIDNIGHT + timedelta(seconds=130)), book.filter(pl.col("ts") >= resumed)]
+    )
+    for instant in moved.filter(pl.col("ts") >= resumed)["ts"].unique():
+        moved = scale_prices(moved, instant)
+
+    assert report_of(moved).flagged_snapshots == 0
+    nearer = moved.with_columns(
+        ts=pl.when(pl.col("ts") >= resumed).then(pl.col("ts").dt.offset_by("-20s")).otherwise("ts")
+    )
+    assert report_of(nearer).outlier_mids == 1
+
+
 @given(books, places)
 @settings(max_examples=60, deadline=None)
 def test_a_book_that_stays_as_it_is_for_too_long_is_stuck_and_no_coverage(book, place):
@@ -139,6 +165,15 @@ def test_a_silence_is_a_gap_and_not_a_stuck_feed():
     assert report.longest_gaps[0] == ("2024-01-01T00:00:00+00:00", 70.0)
 
 
+def test_a_book_whose_levels_change_their_numbers_is_not_stuck():
+    frozen = freeze(random_book(1, 40, levels=2), MIDNIGHT)
+    deeper = (pl.col("level") == 1) & (pl.col("ts").dt.second() % 20 == 0)
+    numbered = frozen.with_columns(level=pl.when(deeper).then(2).otherwise("level").cast(pl.Int32))
+
+    assert report_of(frozen).stuck_snapshots == 1
+    assert report_of(numbered).stuck_snapshots == 0
+
+
 @given(books, places)
 @settings(max_examples=40, deadline=None)
 def test_rows_sent_again_replace_the_earlier_ones(book, place):
@@ -160,6 +195,14 @@ def test_late_rows_are_put_in_order_and_counted(book, place):
     found = {"out_of_order_rows": late, "most_late_seconds": behind} if late else {}
     assert changes(report_of(book), report) == found
     assert_frame_equal(rows, book)
+
+
+def test_lateness_is_that_behind_the_latest_row_and_not_the_row_before():
+    book = random_book(1)
+    for place in (5, 3, 4):
+        book = come_late(book, MIDNIGHT + timedelta(seconds=STEP_SECONDS * place))
+
+    assert report_of(book).most_late_seconds == 230.0
 
 
 def test_a_row_later_than_the_tolerance_refuses_the_day():
