@@ -38,10 +38,14 @@ LENIENT = QualityParameters(
     max_crossed_share=0.5,
     max_one_sided_share=0.0,
     max_out_of_order_share=0.0,
+    max_out_of_order_seconds=0.0,
     max_lead_in_seconds=3600,
     gap_seconds=3600.0,
+    stuck_feed_seconds=3600.0,
     min_coverage_seconds=80_000.0,
     outlier_robust_z=1e9,
+    fat_finger_seconds=60.0,
+    rejected_day="refuse",
 )
 
 
