@@ -8,7 +8,7 @@ import pytest
 
 from trademl_assets.foundation.calendar import day_start, to_microseconds
 from trademl_assets.foundation.errors import ConfigError, SourceError
-from trademl_assets.order_book.compression import CompressionParameters, compress_day
+from trademl_assets.order_book.compression import CompressionParameters, DistanceBins, compress_day
 from trademl_assets.order_book.quality import QualityParameters, clean_tall_rows
 from trademl_assets.sources.contract import (
     AGGREGATE_SCHEMA,
@@ -57,8 +57,9 @@ def market():
 def _compressed(market, parameters, instrument, day, lead_in_seconds):
     tall = market.extract(instrument, day, lead_in_seconds)
     clean, report = clean_tall_rows(tall, instrument.name, day, LENIENT)
-    kept = CompressionParameters(near_levels=parameters.near_levels, bin_upper_edges_bps=parameters.bin_upper_edges_bps)
-    return compress_day(clean, instrument, day, kept), report
+    bins = DistanceBins(by="distance", upper_edges_bps=parameters.bin_upper_edges_bps)
+    kept = CompressionParameters(near_market_levels=parameters.near_levels, min_nonzero_threshold=0, bins=bins)
+    return compress_day(clean, instrument, day, kept, None), report
 
 
 @pytest.mark.parametrize("name", list(INSTRUMENTS))
