@@ -101,8 +101,9 @@ class Link:
         try:
             return work(connection)
         except psycopg.Error as error:
+            lost = is_loss(error, connection)  # asked before closing makes every connection look lost
             self.close()
-            raise self._explained(error, lost=is_loss(error, connection)) from None
+            raise self._explained(error, lost=lost) from None
         except BaseException:
             self.close()
             raise
@@ -119,8 +120,9 @@ class Link:
                 connection, self._statements.session(self._access.statement_timeout_seconds * MILLISECONDS_PER_SECOND)
             )
         except psycopg.Error as error:
+            lost = is_loss(error, connection)
             self.close()
-            raise self._explained(error, lost=is_loss(error, connection)) from None
+            raise self._explained(error, lost=lost) from None
         return connection
 
     def _explained(self, error: psycopg.Error, *, lost: bool, connecting: bool = False) -> SourceError:
