@@ -21,7 +21,7 @@ NETWORK = {
     "websockets",
     "websocket",
     "socket",
-    "urllib",
+    "urllib.request",
     "urllib3",
     "http",
     "ccxt",

@@ -99,7 +99,8 @@ class Drive:
         fresh: dict[str, int] = {}
         for number, (asset, keys) in enumerate(needed.items(), start=1):
             for before in (source for source, reader in READERS.items() if reader == asset and source in needed):
-                made[before] += self._bring_back(before, needed[before], experiment)
+                again = self._bring_back(before, needed[before], experiment)
+                made[before], fresh[before] = made[before] + again, fresh[before] - again
             stale = self._stale(asset, keys, unfinished)
             made[asset], fresh[asset] = len(stale), len(keys) - len(stale)
             head = f"[{number}/{len(needed)}] {asset}"

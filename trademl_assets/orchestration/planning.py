@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError
-from trademl_assets.orchestration.catalog import ENTRIES, LEADERBOARD
+from trademl_assets.orchestration.catalog import COVERAGE_CALENDAR, ENTRIES, LEADERBOARD
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.lineage import Artifact, Lineage
 from trademl_assets.storage.commit import ArtifactStore, Manifest
@@ -51,6 +51,8 @@ def wanted(deployment: Deployment, experiment: str | None, until: str | None) ->
         if artifact not in found:
             found.add(artifact)
             waiting.extend(deployment.lineage.upstream(artifact.asset, artifact.key))
+    if experiment is not None:
+        found.update(_drawn_beside(deployment))
     last = list(ENTRIES).index(until) if until else len(ENTRIES)
     assets = [asset for number, asset in enumerate(ENTRIES) if number <= last]
     keys = {asset: tuple(sorted(artifact.key for artifact in found if artifact.asset == asset)) for asset in assets}
@@ -101,6 +103,12 @@ def _targets(deployment: Deployment, experiment: str | None, until: str | None) 
     if experiment not in experiments:
         raise ConfigError(f"no experiment is called {experiment!r} -> datasets.yaml has {', '.join(experiments)}")
     return [Artifact(LEADERBOARD.name, experiment)]
+
+
+def _drawn_beside(deployment: Deployment) -> list[Artifact]:
+    """What every experiment shows of what there is, without asking for anything more to be collected."""
+    keys = deployment.space(COVERAGE_CALENDAR.space).get_partition_keys()
+    return [Artifact(COVERAGE_CALENDAR.name, key) for key in keys]
 
 
 def _manifest(store: ArtifactStore, artifact: Artifact) -> Manifest | CorruptArtifactError | None:

@@ -61,7 +61,7 @@ def assert_failed_everywhere(site: Site) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("day", "name", "spoil", "told"),
     [
-        ("2024-01-01", "FOLBUSDT", truncate, "cannot be read"),
+        ("2024-01-01", "FOLBUSDT", truncate, "damaged or truncated"),
         ("2024-01-02", "LEADUSDT", change_types, "column mid is String, expected Float64"),
         ("2024-01-03", "FOLAUSDT", empty, "no row of the day"),
     ],
