@@ -17,14 +17,17 @@ from pandera.errors import SchemaError, SchemaErrors
 from trademl_assets.datasets.leakage import audit
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.foundation.errors import TradeMLError
+from trademl_assets.orchestration.assets.long_term import LEVELS
 from trademl_assets.orchestration.assets.order_book import CERTIFICATE
 from trademl_assets.orchestration.batch import STORE, TRACKING
 from trademl_assets.orchestration.catalog import (
     ALIGNED_GRID,
     BOOK_SNAPSHOTS,
     CALIBRATED_MODEL,
+    COVERAGE_CALENDAR,
     DAILY_AGGREGATES,
     DATASET,
+    EXTERNAL_SERIES,
     MARKET_REGIME,
     MODEL_EVALUATION,
     RAW_DEPTH,
@@ -32,7 +35,9 @@ from trademl_assets.orchestration.catalog import (
     Entry,
 )
 from trademl_assets.orchestration.contracts import (
+    coverage_contract,
     index_contract,
+    level_contract,
     logits_contract,
     probabilities_contract,
     regime_contract,
@@ -40,7 +45,13 @@ from trademl_assets.orchestration.contracts import (
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.order_book.certificate import Certificate, certificate_problem
 from trademl_assets.scoring.calibration import Calibration
-from trademl_assets.sources.contracts import aggregate_contract, snapshot_contract, tall_contract, violations
+from trademl_assets.sources.contracts import (
+    aggregate_contract,
+    series_contract,
+    snapshot_contract,
+    tall_contract,
+    violations,
+)
 from trademl_assets.storage.commit import ArtifactStore
 
 Look = Callable[[ArtifactStore, str], str]
@@ -59,12 +70,15 @@ def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.Asse
         (BOOK_SNAPSHOTS, "data", lambda _: snapshot_contract(slots)),
         (DAILY_AGGREGATES, "data", lambda _: aggregate_contract()),
         (MARKET_REGIME, "data", lambda _: regime_contract()),
+        (EXTERNAL_SERIES, "data", lambda _: series_contract()),
+        (COVERAGE_CALENDAR, "data", lambda _: coverage_contract()),
         (DATASET, "index", lambda _: index_contract()),
         (TRAINED_MODEL, "predictions", logits_contract),
         (CALIBRATED_MODEL, "predictions", probabilities_contract),
     )
     looks: Sequence[tuple[Entry, str, Look]] = (
         *((entry, "schema", table_look(entry.name, name, contract)) for entry, name, contract in tables),
+        (DAILY_AGGREGATES, "levels", levels_look),
         (ALIGNED_GRID, "arrays", grid_look(deployment)),
         (BOOK_SNAPSHOTS, "fidelity", fidelity_look(deployment)),
         (DATASET, "no_leakage", leakage_look),
@@ -156,6 +170,12 @@ def table_look(asset: str, name: str, contract: Contract) -> Look:
         return ""
 
     return look
+
+
+def levels_look(store: ArtifactStore, day: str) -> str:
+    """Look at the levels of a day; a day that came as aggregates has none."""
+    look = table_look(DAILY_AGGREGATES.name, LEVELS, lambda _: level_contract())
+    return look(store, day) if LEVELS in store.require(DAILY_AGGREGATES.name, day).files else ""
 
 
 def grid_look(deployment: Deployment) -> Look:

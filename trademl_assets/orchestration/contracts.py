@@ -1,4 +1,4 @@
-"""Table contracts of the assets whose tables no other package describes: regimes, sample index, predictions."""
+"""Table contracts of the assets whose tables no source describes: levels, regimes, coverage, samples, predictions."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,9 @@ import pandera.polars as pa
 import polars as pl
 
 from trademl_assets.datasets.parameters import PARTS
+from trademl_assets.long_term.level_moments import LEVEL_SCHEMA, SIDES
 from trademl_assets.long_term.regimes import REGIME_SCHEMA, REGIMES
+from trademl_assets.order_book.coverage import COVERAGE_SCHEMA, STATES
 from trademl_assets.training.results import prediction_schema
 
 _IDENTITY = ("sample", "member")
@@ -21,6 +23,45 @@ def regime_contract() -> pa.DataFrameSchema:
             name: pa.Column(kind, checks=checks.get(name), nullable=name in {"trend", "volatility_rank"})
             for name, kind in REGIME_SCHEMA.items()
         },
+        strict=True,
+    )
+
+
+def level_contract() -> pa.DataFrameSchema:
+    """Moments of quantity by side and group of levels: each once a day and instrument, spreads and sums not negative.
+
+    Moments of a group that was never quoted are null; `count` says how many values there were.
+    """
+    not_negative = {name: pa.Check.ge(0) for name in ("std", "volume", "volatility", "count", "steps")}
+    identity = ("day", "instrument", "side", "group")
+    checks = {**not_negative, "side": pa.Check.isin(list(SIDES))}
+    filled = {*identity, "count", "steps"}
+    return pa.DataFrameSchema(
+        {
+            name: pa.Column(kind, checks=checks.get(name), nullable=name not in filled)
+            for name, kind in LEVEL_SCHEMA.items()
+        },
+        unique=list(identity),
+        strict=True,
+    )
+
+
+def coverage_contract() -> pa.DataFrameSchema:
+    """Coverage calendar: every instrument and day once, a known state, shares between 0 and 1."""
+    share = pa.Check.in_range(0, 1)
+    checks = {
+        "state": pa.Check.isin(list(STATES)),
+        "rows": pa.Check.ge(0),
+        "coverage_share": share,
+        "quality_index": share,
+    }
+    unmeasured = {"snapshots", "dropped_snapshots", "coverage_share", "quality_index"}
+    return pa.DataFrameSchema(
+        {
+            name: pa.Column(kind, checks=checks.get(name), nullable=name in unmeasured)
+            for name, kind in COVERAGE_SCHEMA.items()
+        },
+        unique=["instrument", "day"],
         strict=True,
     )
 

@@ -11,7 +11,13 @@ import polars as pl
 from pandera.errors import SchemaError, SchemaErrors
 
 from trademl_assets.foundation.errors import DataQualityError
-from trademl_assets.sources.contract import AGGREGATE_SCHEMA, SNAPSHOT_ARRAYS, TALL_SCHEMA, snapshot_schema
+from trademl_assets.sources.contract import (
+    AGGREGATE_SCHEMA,
+    SERIES_SCHEMA,
+    SNAPSHOT_ARRAYS,
+    TALL_SCHEMA,
+    snapshot_schema,
+)
 
 CASE_WIDTH = 80  # characters of a failing case that a message shows
 
@@ -53,6 +59,16 @@ def aggregate_contract() -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         columns=_columns(AGGREGATE_SCHEMA, nullable, {**not_negative, "close": _positive()}),
         unique=["day", "instrument"],
+        strict=True,
+        ordered=True,
+    )
+
+
+def series_contract() -> pa.DataFrameSchema:
+    """External series: types, a finite value in every row, in the order of publication."""
+    return pa.DataFrameSchema(
+        columns=_columns(SERIES_SCHEMA, set(), {"value": pa.Check(_is_finite, name="finite")}),
+        checks=[pa.Check(_is_sorted_by_publication, name="sorted by published and ts")],
         strict=True,
         ordered=True,
     )
@@ -114,6 +130,16 @@ def _is_sorted_by_level(data: pa.PolarsData) -> pl.LazyFrame:
     later = pl.col("ts").diff().dt.total_microseconds()
     deeper = pl.col("level").diff()
     return data.lazyframe.select(((later > 0) | ((later == 0) & (deeper >= 0))).fill_null(value=True))
+
+
+def _is_finite(data: pa.PolarsData) -> pl.LazyFrame:
+    return data.lazyframe.select(pl.col(data.key).is_finite())
+
+
+def _is_sorted_by_publication(data: pa.PolarsData) -> pl.LazyFrame:
+    later = pl.col("published").diff().dt.total_microseconds()
+    newer = pl.col("ts").diff().dt.total_microseconds()
+    return data.lazyframe.select(((later > 0) | ((later == 0) & (newer >= 0))).fill_null(value=True))
 
 
 def _ascends(data: pa.PolarsData) -> pl.LazyFrame:

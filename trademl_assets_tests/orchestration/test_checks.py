@@ -1,7 +1,8 @@
 """Checks: what they refuse, what they keep from happening, what they take back."""
 
+import math
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import polars as pl
@@ -9,10 +10,16 @@ import pytest
 
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.orchestration.catalog import ENTRIES
-from trademl_assets.orchestration.contracts import index_contract, regime_contract
+from trademl_assets.orchestration.contracts import (
+    coverage_contract,
+    index_contract,
+    level_contract,
+    regime_contract,
+)
 from trademl_assets.orchestration.drive import RunFailedError
 from trademl_assets.orchestration.resources.sources import MarketSources
-from trademl_assets.sources.contract import InstrumentParameters
+from trademl_assets.sources.contract import INSTANT, InstrumentParameters
+from trademl_assets.sources.contracts import series_contract
 from trademl_assets_tests.orchestration.conftest import World, make_world
 
 BAD_DAY = date(2023, 12, 28)
@@ -107,3 +114,24 @@ def test_contracts_refuse_an_unknown_regime_and_a_label_that_ends_before_it_begi
         regime_contract().validate(regime.with_columns(regime=pl.lit("panic")), lazy=True)
     with pytest.raises(Exception, match="t1 after t0"):
         index_contract().validate(index.with_columns(t1=pl.col("t0")), lazy=True)
+
+
+def test_contracts_refuse_levels_of_no_side_and_a_day_that_is_told_twice(made_world: World):
+    levels = made_world.store.read_table("daily_aggregates", "2024-01-03", "levels")
+    calendar = made_world.store.read_table("coverage_calendar", "all")
+    level_contract().validate(levels, lazy=True)
+    coverage_contract().validate(calendar, lazy=True)
+    with pytest.raises(Exception, match="isin"):
+        level_contract().validate(levels.with_columns(side=pl.lit("middle")), lazy=True)
+    with pytest.raises(Exception, match="unique"):
+        coverage_contract().validate(pl.concat([calendar, calendar]), lazy=True)
+
+
+def test_a_series_out_of_the_order_of_publication_or_without_a_value_is_refused():
+    instants = pl.Series([datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)], dtype=INSTANT)
+    rows = pl.DataFrame({"ts": instants, "published": instants, "name": "news", "value": [0.5, math.nan]})
+    series_contract().validate(rows.sort("published").with_columns(value=pl.lit(0.5)), lazy=True)
+    with pytest.raises(Exception, match="sorted by published and ts"):
+        series_contract().validate(rows.with_columns(value=pl.lit(0.5)), lazy=True)
+    with pytest.raises(Exception, match="finite"):
+        series_contract().validate(rows.sort("published"), lazy=True)
