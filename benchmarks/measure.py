@@ -59,6 +59,19 @@ class Outcome:
         return f"{self.name} {self.measured:.3g} {self.target:.3g} {'ok' if self.is_kept else 'short'}"
 
 
+@dataclass(frozen=True)
+class Study:
+    """What a longer task told that cannot be run against others in rounds: measured once, in a process of its own.
+
+    Attributes:
+        lines: A table for people.
+        outcomes: Promises beside what was measured.
+    """
+
+    lines: Sequence[str]
+    outcomes: Sequence[Outcome]
+
+
 @dataclass
 class Measurement:
     """Seconds a call of every round, by contender."""

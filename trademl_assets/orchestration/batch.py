@@ -4,8 +4,9 @@ A run over a range is one Dagster run, one tracked run and one process; every pa
 its own.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
@@ -165,13 +166,15 @@ def _commit(
     key: str,
     draws: bool,
 ) -> tuple[Manifest, Facts]:
+    begun = time.monotonic()
     store: ArtifactStore = getattr(context.resources, STORE)
     provenance = deployment.lineage.provenance(store, entry.name, key, context.run.run_id)
     with store.write(entry.name, key, schema_version=entry.schema_version, provenance=provenance) as writer:
         work = Work(key, store, writer, run, context, draws)
         facts = make(work)
     work.settle()
-    return store.require(entry.name, key), facts
+    numbers = {**facts.numbers, "seconds": time.monotonic() - begun}
+    return store.require(entry.name, key), replace(facts, numbers=numbers)
 
 
 def _keys(context: dg.AssetExecutionContext, entry: Entry) -> list[str]:

@@ -1,5 +1,6 @@
 """Asset checks: blocking ones on tables and arrays from a factory, properties worth having beside them."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,10 @@ from trademl_assets.sources.contracts import (
     violations,
 )
 from trademl_assets.storage.commit import ArtifactStore
+
+SECONDS = "seconds"
+MOST_RECORDS = 1000
+"""Records that Dagster gives at once."""
 
 Look = Callable[[ArtifactStore, str], str]
 """Looks at one partition; returns what is wrong, empty where nothing is."""
@@ -124,15 +129,19 @@ def partition_check(
     def check(context: dg.AssetCheckExecutionContext) -> Any:
         store: ArtifactStore = getattr(context.resources, STORE)
         failing: list[str] = []
-        for key in _keys(context, store, entry):
+        keys = _keys(context, store, entry)
+        targets = _latest(context.instance, entry.name, len(keys))
+        for key in keys:
+            begun = time.monotonic()
             problem = _problem(look, store, key)
+            told: dict[str, Any] = {"partition": key, SECONDS: time.monotonic() - begun}
             failing += [key] if problem else []
             yield AssetCheckEvaluation(
                 asset_key=dg.AssetKey(entry.name),
                 check_name=name,
                 passed=not problem,
-                metadata={"partition": key} | ({"problem": problem} if problem else {}),
-                target_materialization_data=_target(context.instance, entry.name, key),
+                metadata=told | ({"problem": problem} if problem else {}),
+                target_materialization_data=targets.get(key) or _target(context.instance, entry.name, key),
                 severity=severity,
                 blocking=blocking,
                 partition=key,
@@ -265,11 +274,21 @@ def _take_back(store: ArtifactStore, entry: Entry, keys: Sequence[str], run_id: 
             store.delete(entry.name, key)
 
 
+def _latest(
+    instance: dg.DagsterInstance, asset: str, count: int
+) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """What the last `count` materialisations made, by partition: as a rule all that a run's check looks at."""
+    records = instance.fetch_materializations(dg.AssetKey(asset), limit=min(max(count, 1), MOST_RECORDS)).records
+    return {str(record.partition_key): _pointer(record) for record in reversed(records)}
+
+
 def _target(instance: dg.DagsterInstance, asset: str, key: str) -> AssetCheckEvaluationTargetMaterializationData | None:
     latest = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
     records = instance.fetch_materializations(latest, limit=1).records
-    if not records:
-        return None
+    return _pointer(records[0]) if records else None
+
+
+def _pointer(record: dg.EventLogRecord) -> AssetCheckEvaluationTargetMaterializationData:
     return AssetCheckEvaluationTargetMaterializationData(
-        run_id=records[0].run_id, storage_id=records[0].storage_id, timestamp=records[0].timestamp
+        run_id=record.run_id, storage_id=record.storage_id, timestamp=record.timestamp
     )
