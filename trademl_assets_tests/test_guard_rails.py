@@ -27,6 +27,9 @@ NETWORK = {
     "ccxt",
     "binance",
 }
+DATABASES = {"psycopg", "psycopg2", "asyncpg", "adbc_driver_postgresql", "connectorx", "pymysql"}
+DATABASE_CLIENT = ("trademl_assets/sources/wire/", "trademl_assets/sources/sql.py")
+"""What reads days that are over from a table; nothing else of the package enters a database server."""
 ORCHESTRATORS = {"kubernetes", "dagster_k8s", "docker"}
 SHRINKING = {"torch.quantization", "torch.ao", "torch.nn.utils.prune"}
 WEIGHT_LOADERS = {"load_state_dict", "load_file", "load_model"}
@@ -59,6 +62,12 @@ def offenders(folder: Path, forbidden: set[str]) -> list[str]:
 
 def test_nothing_speaks_to_an_exchange_or_listens_to_a_live_feed() -> None:
     assert offenders(PACKAGE, NETWORK) == []
+
+
+def test_databases_are_entered_by_the_sql_source_alone() -> None:
+    found = offenders(PACKAGE, DATABASES)
+    assert found, "the SQL source is looked at too"
+    assert [each for each in found if not each.startswith(DATABASE_CLIENT)] == []
 
 
 def test_nothing_tracks_pods() -> None:
