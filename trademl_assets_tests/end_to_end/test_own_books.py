@@ -158,6 +158,8 @@ def test_raw_rows_are_those_of_the_table_each_once(reader: Reader) -> None:
         for instrument in INSTRUMENTS:
             found = reader.store.read_table("raw_depth", f"{day}|{instrument}")
             assert_frame_equal(found, reader.of_day(instrument, day), check_exact=True)
+            told = reader.store.read_json("raw_depth", f"{day}|{instrument}", "extraction")
+            assert (told["path"], told["counted_before"]["rows"]) == ("copy", found.height + told["duplicate_rows"])
 
 
 def test_the_grid_shows_the_books_that_were_put_in(reader: Reader) -> None:
