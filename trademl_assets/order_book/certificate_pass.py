@@ -87,32 +87,60 @@ def compare_block(
     return tally
 
 
-def _note_error(  # noqa: PLR0917 - compiled code takes no keywords
-    place: int, error: float, weight: float, n: int, worst: Any, worst_at: Any, total: Any, weights: Any, count: Any
+def _note_errors(  # noqa: PLR0917 - compiled code takes no keywords
+    place: int,
+    compared: int,
+    largest: float,
+    sum_of_errors: float,
+    weight: float,
+    n: int,
+    worst: Any,
+    worst_at: Any,
+    total: Any,
+    weights: Any,
+    count: Any,
 ) -> None:
-    if error > worst[place]:
-        worst[place], worst_at[place] = error, n
-    total[place] += error * weight
+    """Add the errors of one side of a snapshot; of equal worst errors the first stays."""
+    if largest > worst[place]:
+        worst[place], worst_at[place] = largest, n
+    total[place] += sum_of_errors
     weights[place] += weight
-    count[place] += 1
+    count[place] += compared
 
 
-_note: Any = njit(cache=True, nogil=True)(_note_error)
+_note: Any = njit(cache=True, nogil=True)(_note_errors)
 
 
-def _order_cost_bps(distances: NDArray[np.float64], quantities: NDArray[np.float64], levels: int, size: float) -> float:
-    """Mean distance from the mid, in bps, that an order pays; NaN where the book is too thin for it."""
-    left, paid = size, 0.0
+def _walk_levels(  # noqa: PLR0917 -- compiled code takes no keywords
+    distances: Any, quantities: Any, levels: int, bands: Any, sizes: Any, within: Any, costs: Any
+) -> None:
+    """Walk one side once, outward: quantity within each band, mean distance in bps that each order pays.
+
+    Args:
+        distances: Of the levels, bps, nearest first.
+        quantities: Of the same levels.
+        levels: How many there are.
+        bands: Distances in bps, ascending.
+        sizes: Quantities, ascending.
+        within: (bands,) is filled with quantities.
+        costs: (sizes,) is filled with costs, NaN where the book is too thin for the order.
+    """
+    band, size, reached, paid = 0, 0, 0.0, 0.0
     for k in range(levels):
-        taken = min(left, float(quantities[k]))
-        paid += taken * float(distances[k])
-        left -= taken
-        if left <= 0:
-            return paid / size
-    return np.nan
+        distance, quantity = distances[k], quantities[k]
+        while band < len(bands) and distance >= bands[band]:
+            within[band] = reached
+            band += 1
+        while size < len(sizes) and reached + quantity >= sizes[size]:
+            costs[size] = (paid + (sizes[size] - reached) * distance) / sizes[size]
+            size += 1
+        reached += quantity
+        paid += quantity * distance
+    within[band:] = reached
+    costs[size:] = np.nan
 
 
-_cost_bps: Any = njit(cache=True, nogil=True)(_order_cost_bps)
+_walk: Any = njit(cache=True, nogil=True)(_walk_levels)
 
 
 def _compare_snapshots(  # noqa: C901, PLR0912, PLR0915, PLR0917 - one compiled pass, without keywords
@@ -137,6 +165,8 @@ def _compare_snapshots(  # noqa: C901, PLR0912, PLR0915, PLR0917 - one compiled 
         most = max(most, offsets[n + 1] - offsets[n])
     distance, quantity = np.empty(most), np.empty(most)
     slot_distance, slot_quantity = np.empty(width), np.empty(width)
+    within, later_within = np.empty(len(bands)), np.empty(len(bands))
+    costs, later_costs = np.empty(len(sizes)), np.empty(len(sizes))
     for n in range(block[0], block[1]):
         mid = mids[n]
         to_ticks = mid / BPS / tick
@@ -145,58 +175,65 @@ def _compare_snapshots(  # noqa: C901, PLR0912, PLR0915, PLR0917 - one compiled 
             kept_distance, kept_quantity = slots[2 * side][n], slots[2 * side + 1][n]
             sign = -1.0 if side == 0 else 1.0
             found, bin_at = 0, 0
+            near_count, bin_count = 0, 0
+            near_weight, near_price, near_quantity, bin_weight, bin_price = 0.0, 0.0, 0.0, 0.0, 0.0
+            worst_price, worst_quantity, worst_bin = 0.0, 0.0, 0.0
             for row in range(offsets[n], offsets[n + 1]):
-                if not size[row] > 0:
+                held = size[row]
+                if not held > 0:
                     continue
                 away = sign * (price[row] - mid) / mid * BPS
-                distance[found], quantity[found] = away, size[row]
+                distance[found], quantity[found] = away, held
                 found += 1
-                if level[row] >= kept_levels[side]:
+                here = level[row]
+                if here >= kept_levels[side]:
                     continue
-                if level[row] < near_levels:
-                    error = abs(away - kept_distance[level[row]]) * to_ticks
-                    _note(0, error, size[row], n, worst, worst_at, total, weights, count)
-                    share = abs(size[row] - kept_quantity[level[row]]) / size[row]
-                    _note(1, share, size[row], n, worst, worst_at, total, weights, count)
+                if here < near_levels:
+                    error = abs(away - kept_distance[here]) * to_ticks
+                    difference = abs(held - kept_quantity[here])
+                    worst_price = max(worst_price, error)
+                    worst_quantity = max(worst_quantity, difference / held)
+                    near_price += error * held
+                    near_quantity += difference
+                    near_weight += held
+                    near_count += 1
                     continue
-                reached = float(level[row]) if by_level else away
+                reached = float(here) if by_level else away
                 while bin_at < bins and reached >= edges[bin_at]:
                     bin_at += 1
                 if bin_at < bins:
                     error = abs(away - kept_distance[near_levels + bin_at]) * to_ticks
-                    _note(2, error, size[row], n, worst, worst_at, total, weights, count)
-            held = 0
+                    worst_bin = max(worst_bin, error)
+                    bin_price += error * held
+                    bin_weight += held
+                    bin_count += 1
+            _note(0, near_count, worst_price, near_price, near_weight, n, worst, worst_at, total, weights, count)
+            _note(1, near_count, worst_quantity, near_quantity, near_weight, n, worst, worst_at, total, weights, count)
+            _note(2, bin_count, worst_bin, bin_price, bin_weight, n, worst, worst_at, total, weights, count)
+            filled = 0
             for slot in range(width):
                 if kept_quantity[slot] > 0:
-                    slot_distance[held], slot_quantity[held] = kept_distance[slot], kept_quantity[slot]
-                    held += 1
+                    slot_distance[filled], slot_quantity[filled] = kept_distance[slot], kept_quantity[slot]
+                    filled += 1
+            _walk(distance, quantity, found, bands, sizes, within, costs)
+            _walk(slot_distance, slot_quantity, filled, bands, sizes, later_within, later_costs)
             for b in range(len(bands)):
-                before, later = 0.0, 0.0
-                for k in range(found):
-                    if distance[k] >= bands[b]:
-                        break
-                    before += quantity[k]
-                for k in range(held):
-                    if slot_distance[k] >= bands[b]:
-                        break
-                    later += slot_quantity[k]
-                if before > 0:
-                    _note(3 + b, abs(later - before) / before, 1.0, n, worst, worst_at, total, weights, count)
-                    sum_before[3 + b] += before
-                    sum_after[3 + b] += later
+                if within[b] > 0:
+                    error = abs(later_within[b] - within[b]) / within[b]
+                    _note(3 + b, 1, error, error, 1.0, n, worst, worst_at, total, weights, count)
+                    sum_before[3 + b] += within[b]
+                    sum_after[3 + b] += later_within[b]
             for s in range(len(sizes)):
                 place = 3 + len(bands) + s
-                cost = _cost_bps(distance, quantity, found, sizes[s])
-                if np.isnan(cost):
+                if np.isnan(costs[s]):
                     thin[0, s] += 1
-                    continue
-                later_cost = _cost_bps(slot_distance, slot_quantity, held, sizes[s])
-                if np.isnan(later_cost):
+                elif np.isnan(later_costs[s]):
                     thin[1, s] += 1
-                    continue
-                _note(place, abs(later_cost - cost), 1.0, n, worst, worst_at, total, weights, count)
-                sum_before[place] += cost
-                sum_after[place] += later_cost
+                else:
+                    error = abs(later_costs[s] - costs[s])
+                    _note(place, 1, error, error, 1.0, n, worst, worst_at, total, weights, count)
+                    sum_before[place] += costs[s]
+                    sum_after[place] += later_costs[s]
 
 
 _compare: Any = njit(cache=True, nogil=True)(_compare_snapshots)
