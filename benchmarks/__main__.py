@@ -12,6 +12,7 @@ from benchmarks.measure import Benchmark, Outcome, SkippedError, Study, measure,
 THREADS = "2"
 BENCHMARKS = (
     "compression",
+    "storing",
     "alignment",
     "daily_moments",
     "extraction",

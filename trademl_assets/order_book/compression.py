@@ -12,18 +12,17 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import polars as pl
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from trademl_assets.foundation.calendar import from_microseconds
 from trademl_assets.foundation.errors import DataQualityError
 from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.order_book.compression_pass import Target, compress_block
 from trademl_assets.order_book.ordering import instants_us, levels, side_columns, snapshot_offsets, sort_rows
 from trademl_assets.order_book.population import KeptDepth
 from trademl_assets.sources.contract import SNAPSHOT_ARRAYS, InstrumentParameters, snapshot_schema
 
-BPS = 10_000.0
 BLOCK_SNAPSHOTS = 1_024
 """Snapshots that one thread compresses at a time; quantities are summed block by block, in their order."""
 _MOST_THREADS = 4
@@ -173,21 +172,18 @@ def compress_day(
     instants = instants_us(ordered)
     offsets = snapshot_offsets(instants)
     snapshots = len(offsets) - 1
-    target = _Target.empty(snapshots, parameters.slots)
+    target = Target.empty(snapshots, parameters.slots)
     level, sides = levels(ordered), side_columns(ordered)
     kept = (np.iinfo(np.int64).max,) * 2 if depth is None else (depth.bid, depth.ask)
-    edges = np.asarray(parameters.bins.edges, dtype=np.float64)
+    near_levels, edges = parameters.near_market_levels, np.asarray(parameters.bins.edges, dtype=np.float64)
     by_level = isinstance(parameters.bins, LevelBins)
 
-    def compress_block(first: int) -> tuple[int, float, float, float]:
-        last = min(first + BLOCK_SNAPSHOTS, snapshots)
-        found: tuple[int, float, float, float] = _compress(
-            (first, last), offsets, level, sides, parameters.near_market_levels, kept, edges, by_level, *target.arrays()
-        )
-        return found
+    def compress(first: int) -> tuple[int, float, float, float]:
+        block = (first, min(first + BLOCK_SNAPSHOTS, snapshots))
+        return compress_block(block, (offsets, level, sides), (near_levels, kept, edges, by_level), target)
 
     with ThreadPoolExecutor(thread_count()) as pool:
-        blocks = list(pool.map(compress_block, range(0, snapshots, BLOCK_SNAPSHOTS)))
+        blocks = list(pool.map(compress, range(0, snapshots, BLOCK_SNAPSHOTS)))
     bad = next((block[0] for block in blocks if block[0] >= 0), -1)
     if bad >= 0:
         raise DataQualityError(
@@ -236,28 +232,6 @@ def export_arrays(snapshots: pl.DataFrame) -> dict[str, NDArray[Any]]:
     }
 
 
-@dataclass(frozen=True)
-class _Target:
-    """What the pass writes: one row a snapshot."""
-
-    mid: NDArray[np.float64]
-    scalars: NDArray[np.float32]
-    locked: NDArray[np.bool_]
-    slots: NDArray[np.float32]
-
-    @classmethod
-    def empty(cls, snapshots: int, slots: int) -> "_Target":
-        return cls(
-            mid=np.empty(snapshots, np.float64),
-            scalars=np.empty((2, snapshots), np.float32),
-            locked=np.empty(snapshots, np.bool_),
-            slots=np.empty((4, snapshots, slots), np.float32),
-        )
-
-    def arrays(self) -> tuple[NDArray[Any], ...]:
-        return self.mid, self.scalars, self.locked, self.slots
-
-
 def thread_count() -> int:
     """Threads that compressed blocks are worth."""
     return min(_MOST_THREADS, os.cpu_count() or 1)
@@ -266,84 +240,3 @@ def thread_count() -> int:
 def _require_ascending(key: str, edges: tuple[float, ...]) -> None:
     if any(upper <= lower for lower, upper in pairwise(edges)):
         raise ValueError(f"{key} must ascend, found {list(edges)}")
-
-
-def _compress_block(  # noqa: C901, PLR0912, PLR0915, PLR0917 - one compiled pass, without keywords
-    block: tuple[int, int],
-    offsets: NDArray[np.int64],
-    level: NDArray[np.int32],
-    sides: tuple[NDArray[np.float64], ...],
-    near_levels: int,
-    kept: tuple[int, int],
-    edges: NDArray[np.float64],
-    by_level: bool,  # noqa: FBT001 - compiled code takes no keywords
-    mid: NDArray[np.float64],
-    scalars: NDArray[np.float32],
-    locked: NDArray[np.bool_],
-    slots: NDArray[np.float32],
-) -> tuple[int, float, float, float]:
-    """Compress the snapshots of a block into the rows of the last four arguments.
-
-    Returns:
-        The first snapshot that was not cleaned or -1; all quantity, that beyond the bins, that of unpopulated levels.
-    """
-    bid_price, bid_quantity, ask_price, ask_quantity = sides
-    bins = len(edges)
-    weighted, summed = np.empty(bins, np.float64), np.empty(bins, np.float64)
-    total, beyond, unpopulated = 0.0, 0.0, 0.0
-    for n in range(block[0], block[1]):
-        first, last = offsets[n], offsets[n + 1]
-        bid, ask, bid_size, ask_size = bid_price[first], ask_price[first], bid_quantity[first], ask_quantity[first]
-        if not (level[first] == 0 and 0 < bid <= ask < np.inf and 0 < bid_size < np.inf and 0 < ask_size < np.inf):
-            return n, total, beyond, unpopulated
-        middle = (bid + ask) / 2
-        mid[n] = middle
-        scalars[0, n] = (ask - bid) / middle * BPS
-        microprice = (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
-        scalars[1, n] = (microprice - middle) / middle * BPS
-        locked[n] = bid == ask
-        for side in range(2):
-            price, quantity = sides[2 * side], sides[2 * side + 1]
-            distances, sizes = slots[2 * side, n], slots[2 * side + 1, n]
-            distances[:] = np.nan
-            sizes[:] = np.nan
-            sign = -1.0 if side == 0 else 1.0
-            weighted[:] = 0.0
-            summed[:] = 0.0
-            farthest, reached = 0.0, 0.0
-            bin_at = 0
-            for row in range(first, last):
-                size = quantity[row]
-                if not size > 0:
-                    continue
-                distance = sign * (price[row] - middle) / middle * BPS
-                if not distance >= farthest or (row > first and level[row] <= level[row - 1]):
-                    return n, total, beyond, unpopulated
-                farthest = distance
-                total += size
-                if level[row] >= kept[side]:
-                    unpopulated += size
-                    continue
-                reached = float(level[row]) if by_level else distance
-                if level[row] < near_levels:
-                    distances[level[row]] = distance
-                    sizes[level[row]] = size
-                    continue
-                while bin_at < bins and reached >= edges[bin_at]:
-                    bin_at += 1
-                if bin_at < bins:
-                    weighted[bin_at] += size * distance
-                    summed[bin_at] += size
-                else:
-                    beyond += size
-            for b in range(bins):
-                begins = edges[b - 1] if b > 0 else (float(near_levels) if by_level else 0.0)
-                if summed[b] > 0:
-                    distances[near_levels + b] = weighted[b] / summed[b]
-                    sizes[near_levels + b] = summed[b]
-                elif begins <= reached:
-                    sizes[near_levels + b] = 0.0
-    return -1, total, beyond, unpopulated
-
-
-_compress: Any = njit(cache=True, nogil=True)(_compress_block)
