@@ -148,5 +148,5 @@ def _slot_marks(snapshots: pl.DataFrame) -> tuple[list[float], list[str]]:
         for slot in sorted({round(part * (slots - 1) / _TICKS_A_SIDE) for part in range(1, _TICKS_A_SIDE + 1)}):
             known = distances[:, slot][np.isfinite(distances[:, slot])]
             places.append(sign * (slot + 0.5))
-            texts.append(f"{slot}: {np.median(known):.2g} bps" if len(known) else f"{slot}")
+            texts.append(f"{slot}: {np.median(known):.3g} bps" if len(known) else f"{slot}")
     return places, texts
