@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, mode
 from trademl_assets.foundation.choice import chosen, known
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import Parameters
-from trademl_assets.sources import files, simulator, sql  # noqa: F401 -- importing registers the kinds
+from trademl_assets.sources import bar_files, files, simulator, sql  # noqa: F401 -- importing registers the kinds
 from trademl_assets.sources.contract import SOURCES, InstrumentParameters
 from trademl_assets.sources.events import (  # noqa: F401 -- the same
     binance_capture,
