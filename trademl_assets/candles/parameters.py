@@ -39,7 +39,7 @@ class CandleParameters(Parameters):
     """
 
     cadence_seconds: Annotated[int, Field(ge=1, le=SECONDS_PER_DAY)]
-    max_gap_seconds: Annotated[int, Field(ge=0)]
+    max_gap_seconds: Annotated[int, Field(ge=1)]
     quality: BarQualityParameters
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -216,14 +217,14 @@ def _open(
 
 def _files(text: str, first: date, last: date, title: str) -> list[Path]:
     months = sorted({day.replace(day=1) for day in days_between(first, last)})
-    paths = [MONTH_PLACEHOLDER.sub(lambda match, at=month: _named(match, at), text) for month in months]
+    paths = [MONTH_PLACEHOLDER.sub(partial(_named, month), text) for month in months]
     found = [
         file for path in dict.fromkeys(paths) for file, _ in files_of_days(path, first, last, (first, last), title)
     ]
     return list(dict.fromkeys(found))
 
 
-def _named(match: re.Match[str], month: date) -> str:
+def _named(month: date, match: re.Match[str]) -> str:
     return month.strftime(match.group(1) or ISO_MONTH)
 
 
