@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trademl_assets.datasets.candle_inputs import read_candles
 from trademl_assets.datasets.clock import ClockInputs
 from trademl_assets.datasets.inputs import (
     AGGREGATES_ASSET,
@@ -122,8 +123,9 @@ def whole_steps(duration: timedelta, cadence_seconds: int, name: str) -> int:
 def read_ingredients(store: ArtifactStore, parameters: DatasetParameters, frame: GridFrame) -> Ingredients:
     """Read the dataset's days and daily context through the store.
 
-    Grid days are required; so are the aggregates and regimes of dataset days where a stream shows them. Of the day
-    before the first, and of the long-term look-back with `missing_days: mark`, whatever exists is taken.
+    Grid days, or months of candles, are required; so are the aggregates and regimes of dataset days where a stream
+    shows them. Of the day before the first, and of the long-term look-back with `missing_days: mark`, whatever exists
+    is taken.
 
     Raises:
         MissingPartitionError: listing what is not there.
@@ -136,14 +138,23 @@ def read_ingredients(store: ArtifactStore, parameters: DatasetParameters, frame:
     ):
         whole_steps(timedelta(seconds=seconds), frame.cadence_seconds, name)
     days = days_between(parameters.first_day, parameters.last_day)
-    series = read_grid(store, days, parameters.instruments, frame)
-    upstream = {
-        f"{GRID_ASSET}/{day.isoformat()}": store.require(GRID_ASSET, day.isoformat()).content_hash for day in days
-    }
+    series, upstream = _read_series(store, parameters, frame, days)
     context, read = _read_context(store, parameters, days)
     blocks = lay_blocks(parameters.split, parameters.start)
     external, published = read_external(store, parameters.streams.external_series)
     return Ingredients(parameters, frame, days, series, context, blocks, external, upstream | read | published)
+
+
+def _read_series(
+    store: ArtifactStore, parameters: DatasetParameters, frame: GridFrame, days: tuple[date, ...]
+) -> tuple[GridSeries, dict[str, str]]:
+    if parameters.series_from == "candles":
+        return read_candles(store, days, parameters.instruments, frame)
+    series = read_grid(store, days, parameters.instruments, frame)
+    hashes = {
+        f"{GRID_ASSET}/{day.isoformat()}": store.require(GRID_ASSET, day.isoformat()).content_hash for day in days
+    }
+    return series, hashes
 
 
 def _read_context(

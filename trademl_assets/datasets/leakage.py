@@ -16,6 +16,7 @@ from trademl_assets.datasets.build import (
     fit_clock_of,
     fit_streams,
     make_clock,
+    make_mask,
     make_price,
 )
 from trademl_assets.datasets.clock import ClockFits
@@ -230,6 +231,8 @@ def audit_streams(parts: DatasetParts, ingredients: Ingredients, audited: Audite
     streams: dict[str, StreamFunction] = {}
     if parameters.streams.price is not None:
         streams["price"] = audited.price
+    if "mask" in parts.arrays:
+        streams["mask"] = make_mask
     if parameters.streams.clock is not None:
         streams["clock"] = lambda some: audited.clock(some, clock_fits)
     for extra in sorted(parameters.streams.additional):

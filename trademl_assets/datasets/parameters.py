@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
-from trademl_assets.datasets import external_stream, price_classes  # noqa: F401 -- importing registers the kinds
+from trademl_assets.datasets import bars_stream, external_stream, price_classes  # noqa: F401 -- importing registers the kinds
 from trademl_assets.datasets.label_kinds import LABELS
 from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind
 from trademl_assets.foundation.calendar import day_bounds, day_start
@@ -195,6 +195,8 @@ class AuditParameters(Parameters):
 class DatasetParameters(Parameters):
     """One experiment's dataset: which days, target and streams, how it is labelled, split, weighted and scaled.
 
+    `series_from`: the mids of the book `grid`, or the closes of `candles`, each known when its bar has ended; those
+    have no book stream, and zeros for spread and microprice in the price stream.
     `first_instant` (null: midnight of `first_day`) is where the first block begins; samples start
     `minimum_history` later. A sample is skipped where more than `partial_fill_threshold` of the steps of its short
     look-back, the longest of book, price and mask, are partial: the grid calls them unusable, the target is not
@@ -202,6 +204,7 @@ class DatasetParameters(Parameters):
     not count: the mask stream says so.)
     """
 
+    series_from: Literal["grid", "candles"]
     target: str
     instruments: tuple[str, ...] = Field(min_length=1)
     first_day: date
@@ -235,6 +238,15 @@ class DatasetParameters(Parameters):
                 f"the split's blocks end at {self.end.isoformat()}, after last_day {self.last_day}: "
                 "shorten a block or move last_day"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _streams_fit_the_series(self) -> Self:
+        if self.series_from == "candles" and self.streams.book is not None:
+            raise ValueError("series_from: candles knows no book -> write streams.book: null, or series_from: grid")
+        reading = [name for name, one in self.streams.additional.items() if one.kind == bars_stream.BARS]
+        if self.series_from == "grid" and reading:
+            raise ValueError(f"streams {reading} of kind bars read candles -> write series_from: candles")
         return self
 
     @property

@@ -42,6 +42,7 @@ def cut_steps(ingredients: Ingredients, first_step: int, last_step: int) -> Ingr
             series.spread_bps[rows],
             series.microprice_bps[rows],
             series.usable[rows],
+            None if series.bars is None else series.bars[rows],
         ),
     )
 
@@ -135,7 +136,17 @@ def _randomise_series(series: GridSeries, last_us: int, rng: np.random.Generator
     columns["usable"][later] = rng.random(shape[0]) < OBSERVED_SHARE
     columns["spread_bps"][later] = rng.exponential(1.0, shape)
     columns["microprice_bps"][later] = rng.normal(0.0, 1.0, shape)
-    return GridSeries(series.instants_us, **columns)
+    return GridSeries(series.instants_us, **columns, bars=_randomise_bars(series, later, level, rng))
+
+
+def _randomise_bars(
+    series: GridSeries, later: NDArray[np.bool_], level: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64] | None:
+    if series.bars is None:
+        return None
+    bars, shape = series.bars.copy(), (int(later.sum()), *series.bars.shape[1:])
+    bars[later] = level[:, None] * np.exp(rng.normal(0.0, SHOCK, shape))
+    return bars
 
 
 def _randomise_context(context: DailyContext, last_us: int, rng: np.random.Generator) -> DailyContext:

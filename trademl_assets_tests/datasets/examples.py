@@ -13,6 +13,7 @@ DAYS = 4
 def stated() -> dict[str, Any]:
     """The parameters as YAML would give them; tests change single keys."""
     return {
+        "series_from": "grid",
         "target": "FOLLOW",
         "instruments": ["LEAD", "FOLLOW"],
         "first_day": FIRST.isoformat(),

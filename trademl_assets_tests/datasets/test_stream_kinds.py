@@ -80,7 +80,7 @@ def test_an_unknown_kind_is_refused_at_its_key_with_those_there_are() -> None:
         parameters_of(values)
     found = {".".join(map(str, error["loc"])): error["msg"] for error in caught.value.errors()}
     assert set(found) == {"streams.additional.index.kind", "streams.additional.index.parameters"}
-    assert "unknown stream kind 'series' -> choose one of external_series" in found["streams.additional.index.kind"]
+    assert "unknown stream kind 'series' -> choose one of bars, external_series" in found["streams.additional.index.kind"]
 
 
 @pytest.mark.parametrize("name", ["price", "additional", "Index", "9"])

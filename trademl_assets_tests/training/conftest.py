@@ -69,6 +69,7 @@ def write_market(store: ArtifactStore) -> None:
 def dataset_values() -> dict[str, Any]:
     lookback = {"lookback": "PT12H"}
     return {
+        "series_from": "grid",
         "target": "FOLLOW",
         "instruments": list(FRAME.instruments),
         "first_day": FIRST.isoformat(),
