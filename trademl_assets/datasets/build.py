@@ -22,6 +22,7 @@ from trademl_assets.datasets.sample_index import (
 )
 from trademl_assets.datasets.scaling import FittedScaling, evenly_spaced, fit_scaling
 from trademl_assets.datasets.series import GridFrame
+from trademl_assets.datasets.split_report import report_split
 from trademl_assets.datasets.stream_kinds import additional_columns, make_additional
 from trademl_assets.datasets.streams import (
     PRICE_COLUMNS,
@@ -199,6 +200,7 @@ def _recipe(
     stated = json.loads(parameters.model_dump_json())
     distribution = class_distribution(index)
     blocks = describe_blocks(index, ingredients)
+    split = report_split(parameters.split, parameters.layout, index.table, blocks)
     return {
         "target": parameters.target,
         "instruments": list(parameters.instruments),
@@ -207,8 +209,9 @@ def _recipe(
         "labels": stated["labels"],
         "boundaries_bps": index.edges_bps.tolist(),
         "class_distribution": distribution,
-        "warnings": support_warnings(distribution, parameters.labels.minimum_class_support),
+        "warnings": [*support_warnings(distribution, parameters.labels.minimum_class_support), *split.warnings],
         "blocks": blocks,
+        **split.entries,
         "effective_samples": _sum_by_part(blocks),
         "counts": index.counts,
         "segments": {

@@ -22,7 +22,7 @@ from trademl_assets.datasets.inputs import (
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.scaling import training_steps
 from trademl_assets.datasets.series import DailyContext, GridFrame, GridSeries
-from trademl_assets.datasets.splits import Block, lay_blocks
+from trademl_assets.datasets.splits import Block
 from trademl_assets.datasets.streams import SigmaPaths, sigma_paths
 from trademl_assets.datasets.weights import MICROSECONDS_PER_DAY
 from trademl_assets.foundation.calendar import day_bounds, day_start, days_between, to_microseconds
@@ -140,7 +140,7 @@ def read_ingredients(store: ArtifactStore, parameters: DatasetParameters, frame:
     days = days_between(parameters.first_day, parameters.last_day)
     series, upstream = _read_series(store, parameters, frame, days)
     context, read = _read_context(store, parameters, days)
-    blocks = lay_blocks(parameters.split, parameters.start)
+    blocks = parameters.layout.blocks
     external, published = read_external(store, parameters.streams.external_series)
     return Ingredients(parameters, frame, days, series, context, blocks, external, upstream | read | published)
 

@@ -1,20 +1,20 @@
 """The typed parameters of a dataset, shaped as they stand in YAML. Every value is written there, none has a default."""
 
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
-from trademl_assets.datasets import bars_stream, external_stream, price_classes  # noqa: F401 -- importing registers the kinds
+from trademl_assets.datasets import bars_stream, external_stream, price_classes, split_parameters  # noqa: F401 -- importing registers the kinds
 from trademl_assets.datasets.label_kinds import LABELS
+from trademl_assets.datasets.split_kinds import SplitLayout, lay_split, refuse_short_embargo
 from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind
-from trademl_assets.foundation.calendar import day_bounds, day_start
+from trademl_assets.foundation.calendar import day_bounds, day_start, from_microseconds
 from trademl_assets.foundation.choice import chosen, known
 from trademl_assets.foundation.parameters import Parameters
 
-Part = Literal["train", "validation", "calibration", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "test")
+Part = split_parameters.Part
+PARTS = split_parameters.PARTS
 ClockColumn = Literal["hour", "weekday", "rolling_volatility", "volume_percentile", "market_regime", "days_since_start"]
 LongTermStatistic = Literal["mean_bps", "std_bps", "skew", "kurtosis", "volume", "volatility_bps"]
 StreamName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
@@ -49,31 +49,6 @@ class LabelParameters(Parameters):
             )
         if SECONDS_PER_DAY % self.decision_stride_seconds:
             raise ValueError(f"decision_stride_seconds ({self.decision_stride_seconds}) must divide a day (86400)")
-        return self
-
-
-class BlockParameters(Parameters):
-    """One block of the split: which part it is and how long it lasts (ISO-8601 duration)."""
-
-    part: Part
-    length: timedelta = Field(gt=timedelta(0))
-
-
-class SplitParameters(Parameters):
-    """Blocks in time order, back to back. After a held-out block no training sample starts within the embargo."""
-
-    blocks: tuple[BlockParameters, ...] = Field(min_length=1)
-    embargo_seconds: int = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _blocks_are_sound(self) -> Self:
-        parts = [block.part for block in self.blocks]
-        if "train" not in parts:
-            raise ValueError("blocks need at least one with part: train")
-        if any(left == right for left, right in pairwise(parts)):
-            raise ValueError(f"neighbouring blocks of the same part must be written as one, found {parts}")
-        if parts.count("calibration") > 1:
-            raise ValueError("the calibration block is contiguous: write it once")
         return self
 
 
@@ -145,6 +120,12 @@ class StreamParameters(Parameters):
         return getattr(self, name) is not None if built_in else name in self.additional
 
     @property
+    def short_lookback(self) -> timedelta:
+        """The longest look-back of book, price, mask and the additional streams; zero without any."""
+        windows = (self.book, self.price, self.mask, *self.additional.values())
+        return max((one.lookback for one in windows if one is not None), default=timedelta(0))
+
+    @property
     def external_series(self) -> tuple[str, ...]:
         """Names of the external series that additional streams read, sorted."""
         return tuple(sorted({series for one in self.additional.values() for series in one.build().external_series}))
@@ -213,7 +194,7 @@ class DatasetParameters(Parameters):
     minimum_history: timedelta = Field(ge=timedelta(0))
     partial_fill_threshold: float = Field(ge=0, le=1)
     labels: LabelParameters
-    split: SplitParameters
+    split: split_parameters.SplitParameters
     sigma: SigmaParameters
     streams: StreamParameters
     weights: WeightParameters
@@ -238,6 +219,9 @@ class DatasetParameters(Parameters):
                 f"the split's blocks end at {self.end.isoformat()}, after last_day {self.last_day}: "
                 "shorten a block or move last_day"
             )
+        refuse_short_embargo(
+            self.layout, self.split.embargo_seconds, self.labels.horizon_seconds, self.streams.short_lookback
+        )
         return self
 
     @model_validator(mode="after")
@@ -255,6 +239,11 @@ class DatasetParameters(Parameters):
         return day_start(self.first_day) if self.first_instant is None else self.first_instant.astimezone(UTC)
 
     @property
+    def layout(self) -> SplitLayout:
+        """Where the split's blocks and folds lie."""
+        return lay_split(self.split, self.start, day_bounds(self.last_day)[1])
+
+    @property
     def end(self) -> datetime:
         """The instant (UTC) at which the last block ends."""
-        return self.start + sum((block.length for block in self.split.blocks), timedelta(0))
+        return from_microseconds(self.layout.blocks[-1].last_us)

@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from trademl_assets.datasets.parameters import PARTS
 from trademl_assets.datasets.weights import MICROSECONDS_PER_DAY
 
-COLOURS = {"train": "#4c78a8", "validation": "#f58518", "calibration": "#54a24b", "test": "#b279a2"}
+COLOURS = {
+    "train": "#4c78a8",
+    "validation": "#f58518",
+    "calibration": "#54a24b",
+    "test": "#b279a2",
+    "degradation": "#e45756",
+}
 
 
 def draw_timeline(index: pl.DataFrame, recipe: Mapping[str, Any]) -> bytes:

@@ -18,7 +18,7 @@ from trademl_assets.datasets.label_kinds import (
 )
 from trademl_assets.datasets.labels import decision_steps
 from trademl_assets.datasets.partial_steps import too_partial
-from trademl_assets.datasets.splits import NO_BLOCK, assign_blocks, effective_samples
+from trademl_assets.datasets.splits import NO_BLOCK, assign_blocks, effective_samples, in_hindsight
 from trademl_assets.datasets.weights import sample_weights
 from trademl_assets.foundation.errors import DataQualityError
 
@@ -123,7 +123,10 @@ def _decide(ingredients: Ingredients) -> _Decisions:
 
 
 def describe_blocks(index: SampleIndex, ingredients: Ingredients) -> list[dict[str, object]]:
-    """Of every block: part, bounds (microseconds UTC), samples, those on the stride, n_eff = covered span / horizon."""
+    """Of every block: part, bounds (microseconds UTC), samples, those on the stride, n_eff = covered span / horizon.
+
+    Also its name, empty but for degradation blocks, and whether it lies before later training (`hindsight`).
+    """
     described: list[dict[str, object]] = []
     for number, block in enumerate(ingredients.blocks):
         rows = index.table.filter(pl.col("block") == number)
@@ -135,6 +138,8 @@ def describe_blocks(index: SampleIndex, ingredients: Ingredients) -> list[dict[s
                 "samples": rows.height,
                 "on_stride": int(rows["on_stride"].sum()),
                 "effective_samples": _effective(rows.filter(pl.col("on_stride"))),
+                "name": block.name,
+                "hindsight": in_hindsight(block, ingredients.blocks),
             }
         )
     return described

@@ -31,6 +31,10 @@ def stated() -> dict[str, Any]:
             "parameters": {"boundaries": {"kind": "quantile", "classes": 4}},
         },
         "split": {
+            "kind": "blocks",
+            "degradation": [],
+            "minimum_effective_samples": {},
+            "on_short_part": "warn",
             "blocks": [
                 {"part": "train", "length": "P2D"},
                 {"part": "validation", "length": "PT12H"},

@@ -172,17 +172,18 @@ def surrounded(filled_store: ArtifactStore) -> DatasetParts:
     """A test day with training on both sides."""
     values = stated()
     values["split"]["blocks"] = [{"part": part, "length": "P1D"} for part in ("train", "test", "train")]
+    values["split"]["embargo_seconds"] = 43_200
     return build_dataset(filled_store, parameters_of(values), FRAME)
 
 
 def test_training_on_both_sides_of_a_test_day_passes(filled_store: ArtifactStore, surrounded: DatasetParts) -> None:
     assert audit_parts(filled_store, surrounded, SHIPPED).passed
-    assert surrounded.recipe["counts"]["embargoed"] == 12
+    assert surrounded.recipe["counts"]["embargoed"] == 12 * 12 - 13, "thirteen of them end or begin in a gap"
 
 
 def test_a_broken_embargo_is_found(filled_store: ArtifactStore, surrounded: DatasetParts) -> None:
     recipe = copy.deepcopy(surrounded.recipe)
-    recipe["parameters"]["split"]["embargo_seconds"] = 7200
+    recipe["parameters"]["split"]["embargo_seconds"] = 50_400
     assert "training keeps the embargo after held-out blocks" in planted(
         filled_store, replace(surrounded, recipe=recipe)
     )

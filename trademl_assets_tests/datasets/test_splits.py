@@ -8,17 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from trademl_assets.datasets.parameters import SplitParameters
-from trademl_assets.datasets.splits import NO_BLOCK, assign_blocks, effective_samples, lay_blocks
+from trademl_assets.datasets.split_kinds import lay_blocks
+from trademl_assets.datasets.split_parameters import BlocksSplitParameters
+from trademl_assets.datasets.splits import NO_BLOCK, Block, assign_blocks, effective_samples
 from trademl_assets.foundation.calendar import from_microseconds
 
 SECOND = 1_000_000
 START = from_microseconds(1_704_067_200 * SECOND)
 
 
-def split_of(parts: list[tuple[str, int]], embargo: int = 0) -> SplitParameters:
+def blocks_of(parts: list[tuple[str, int]]) -> tuple[Block, ...]:
     blocks = [{"part": part, "length": f"PT{seconds}S"} for part, seconds in parts]
-    return SplitParameters.model_validate_json(json.dumps({"blocks": blocks, "embargo_seconds": embargo}))
+    values = {"kind": "blocks", "blocks": blocks, "embargo_seconds": 0, "degradation": []}
+    stated = BlocksSplitParameters.model_validate_json(
+        json.dumps(values | {"minimum_effective_samples": {}, "on_short_part": "warn"})
+    )
+    return lay_blocks(stated.blocks, START)
 
 
 @st.composite
@@ -37,7 +42,7 @@ def splits(draw: st.DrawFn) -> list[tuple[str, int]]:
 def test_a_sample_is_kept_exactly_when_every_second_of_its_label_lies_in_its_block_and_outside_the_embargo(
     parts: list[tuple[str, int]], horizon: int, embargo: int, lead: int
 ) -> None:
-    blocks = lay_blocks(split_of(parts, embargo), START)
+    blocks = blocks_of(parts)
     owner: list[int] = [number for number, (_, seconds) in enumerate(parts) for _ in range(seconds)]
     seconds = np.arange(-lead, len(owner) + lead)
     t0 = blocks[0].first_us + seconds * SECOND
@@ -61,7 +66,7 @@ def test_a_sample_is_kept_exactly_when_every_second_of_its_label_lies_in_its_blo
 
 @given(splits(), st.integers(1, 40))
 def test_no_training_label_overlaps_a_held_out_label(parts: list[tuple[str, int]], horizon: int) -> None:
-    blocks = lay_blocks(split_of(parts), START)
+    blocks = blocks_of(parts)
     t0 = np.arange(blocks[0].first_us, blocks[-1].last_us, SECOND)
     found = assign_blocks(t0, t0 + horizon * SECOND, blocks, 0).block
     part = np.asarray([block.part for block in blocks])[found]
@@ -72,13 +77,13 @@ def test_no_training_label_overlaps_a_held_out_label(parts: list[tuple[str, int]
 
 
 def test_a_label_may_end_exactly_where_its_block_does() -> None:
-    blocks = lay_blocks(split_of([("train", 100), ("test", 100)]), START)
+    blocks = blocks_of([("train", 100), ("test", 100)])
     t0 = blocks[0].first_us + np.asarray([70, 71]) * SECOND
     assert assign_blocks(t0, t0 + 30 * SECOND, blocks, 0).block.tolist() == [0, NO_BLOCK]
 
 
 def test_blocks_lie_back_to_back_from_the_start() -> None:
-    blocks = lay_blocks(split_of([("train", 60), ("validation", 30), ("calibration", 10)]), START)
+    blocks = blocks_of([("train", 60), ("validation", 30), ("calibration", 10)])
     assert [from_microseconds(block.first_us) - START for block in blocks] == [
         timedelta(0), timedelta(seconds=60), timedelta(seconds=90)
     ]  # fmt: skip
@@ -108,4 +113,4 @@ def test_overlapping_labels_add_nothing_to_the_effective_samples() -> None:
 )
 def test_impossible_splits_are_refused_with_the_reason(parts: list[tuple[str, int]], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
-        split_of(parts)
+        blocks_of(parts)

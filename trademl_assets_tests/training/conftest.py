@@ -87,6 +87,10 @@ def dataset_values() -> dict[str, Any]:
             "parameters": {"boundaries": {"kind": "quantile", "classes": 4}},
         },
         "split": {
+            "kind": "blocks",
+            "degradation": [],
+            "minimum_effective_samples": {},
+            "on_short_part": "warn",
             "blocks": [
                 {"part": "train", "length": "P4D"},
                 {"part": "validation", "length": "P2D"},
