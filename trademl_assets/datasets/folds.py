@@ -176,8 +176,8 @@ def lay_windows(
             raise ValueError(f"fold {number}, validated on {placed}, has no room to train: use fewer windows")
         if placed != stated:
             notes.append(
-                f"fold {number}: its validation window {stated} overlaps {reason} and was moved back to {placed}; "
-                f"its training ends {ends.isoformat()}"
+                f"fold {number}: its validation window {stated} overlaps {reason} and was moved back to {placed}; its "
+                "training ends where that begins"
             )
         folds.append(development.fold([Span(begin, placed.first_us)], [placed]))
     return tuple(reversed(folds)), tuple(reversed(notes))

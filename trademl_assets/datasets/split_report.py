@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trademl_assets.datasets.folds import Fold, fold_rows, judge_rows
 from trademl_assets.datasets.split_kinds import SplitLayout
 from trademl_assets.datasets.split_parameters import Split
-from trademl_assets.datasets.splits import Instants, effective_samples, in_hindsight
+from trademl_assets.datasets.splits import Instants, effective_samples, in_hindsight, trains_after
 from trademl_assets.foundation.errors import DataQualityError
 
 Described = Mapping[str, Any]
@@ -73,6 +73,8 @@ def describe_fold(
 ) -> dict[str, Any]:
     """Spans (microseconds UTC), samples and n_eff of a fold; validation and n_eff count the decision stride alone.
 
+    `hindsight`: whether any of its training lies after a validation stretch.
+
     Raises:
         DataQualityError: There is nothing to train or to validate on.
     """
@@ -95,6 +97,7 @@ def describe_fold(
             "train": effective_samples(t0_us[trained], t1_us[trained]),
             "validation": effective_samples(t0_us[validated], t1_us[validated]),
         },
+        "hindsight": trains_after(fold.train, fold.validation),
     }
 
 
