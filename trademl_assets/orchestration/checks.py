@@ -23,6 +23,7 @@ from trademl_assets.orchestration.catalog import (
     ALIGNED_GRID,
     BOOK_SNAPSHOTS,
     CALIBRATED_MODEL,
+    CANDLES,
     DAILY_AGGREGATES,
     DATASET,
     MARKET_REGIME,
@@ -40,6 +41,7 @@ from trademl_assets.orchestration.contracts import (
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.order_book.certificate import Certificate, certificate_problem
 from trademl_assets.scoring.calibration import Calibration
+from trademl_assets.sources.bar_contract import bar_contract
 from trademl_assets.sources.contracts import aggregate_contract, snapshot_contract, tall_contract, violations
 from trademl_assets.storage.commit import ArtifactStore
 
@@ -58,6 +60,7 @@ def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.Asse
         (RAW_DEPTH, "data", lambda _: tall_contract()),
         (BOOK_SNAPSHOTS, "data", lambda _: snapshot_contract(slots)),
         (DAILY_AGGREGATES, "data", lambda _: aggregate_contract()),
+        (CANDLES, "data", lambda _: bar_contract(deployment.configuration.candles.cadence_seconds)),
         (MARKET_REGIME, "data", lambda _: regime_contract()),
         (DATASET, "index", lambda _: index_contract()),
         (TRAINED_MODEL, "predictions", logits_contract),

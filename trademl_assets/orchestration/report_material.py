@@ -15,7 +15,7 @@ from trademl_assets.orchestration.lineage import Artifact
 from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.storage.commit import ArtifactStore, Manifest
 
-_SECTIONS = ("market", "order_book", "grid", "long_term", "training", "tuning", "evaluation")
+_SECTIONS = ("market", "order_book", "grid", "long_term", "candles", "training", "tuning", "evaluation")
 
 
 def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> ReportMaterial:
