@@ -14,6 +14,7 @@ BENCHMARKS = (
     "compression",
     "alignment",
     "daily_moments",
+    "purging",
     "extraction",
     "windows",
     "planted_rows",
