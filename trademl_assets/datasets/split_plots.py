@@ -55,9 +55,9 @@ def draw_split(recipe: Recipe) -> bytes:
     axes.set_ylim(len(names) - 0.5, -1.2 if any(block["name"] for block in blocks) else -0.5)
     axes.set_xlim(first, last)
     axes.xaxis_date()
-    locator = AutoDateLocator(minticks=4, maxticks=12)
+    locator = AutoDateLocator(minticks=4, maxticks=12)  # type: ignore[no-untyped-call]  # matplotlib has no types here
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # nor here
     axes.tick_params(axis="x", labelsize=8)
     axes.xaxis.get_offset_text().set_fontsize(8)
     axes.spines[["top", "right", "left"]].set_visible(False)

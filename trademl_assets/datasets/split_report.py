@@ -50,13 +50,14 @@ def report_split(split: Split, layout: SplitLayout, index: pl.DataFrame, blocks:
     short = _short_parts(split, layout, blocks)
     calibration_from = "block"
     if split.calibrates_out_of_fold and "calibration" in short:
-        effective = out_of_fold_samples(layout.folds, t0, t1, on_stride, embargo_seconds=split.embargo_seconds)
-        _refuse_short_stand_in(split, effective, short["calibration"])
         calibration_from = "out_of_fold"
-        notes.append(
-            f"{short.pop('calibration')}: calibration uses the out-of-fold predictions of the {len(folds)} folds, "
-            f"{effective:.0f} independent labels"
-        )
+        effective = out_of_fold_samples(layout.folds, t0, t1, on_stride, embargo_seconds=split.embargo_seconds)
+        told = f"out-of-fold predictions of the {len(folds)} folds, {effective:.0f} independent labels"
+        notes.append(f"{short['calibration']}: calibration uses the {told}")
+        if effective >= split.minimum_effective_samples["calibration"]:
+            del short["calibration"]
+        else:
+            short["calibration"] += f", and so have the {told}"
     if short and split.on_short_part == "refuse":
         raise DataQualityError(f"{'; '.join(short.values())}; lengthen the part, or shorten the horizon")
     entries = {
@@ -150,12 +151,3 @@ def _short_parts(split: Split, layout: SplitLayout, blocks: Sequence[Described])
                 f"fewer than {least}"
             )
     return sentences
-
-
-def _refuse_short_stand_in(split: Split, effective: float, sentence: str) -> None:
-    least = split.minimum_effective_samples["calibration"]
-    if effective < least and split.on_short_part == "refuse":
-        raise DataQualityError(
-            f"{sentence}, and so have the out-of-fold predictions ({effective:.0f}); lengthen the calibration block "
-            "or the folds"
-        )

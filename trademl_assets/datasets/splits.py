@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,8 +176,3 @@ def cut_out(spans: Iterable[Span], holes: Iterable[Span]) -> tuple[Span, ...]:
 def trains_after(training: Sequence[Span], held_out: Sequence[Span]) -> bool:
     """Whether any training lies after a held-out span."""
     return bool(training and held_out) and max(t.last_us for t in training) > min(h.last_us for h in held_out)
-
-
-def gaps_between(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """The stretches between the merged spans."""
-    return tuple(Span(left.last_us, right.first_us) for left, right in pairwise(merge(spans)))

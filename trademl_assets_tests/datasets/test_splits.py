@@ -10,7 +10,14 @@ from pydantic import ValidationError
 
 from trademl_assets.datasets.split_kinds import lay_blocks
 from trademl_assets.datasets.split_parameters import BlocksSplitParameters
-from trademl_assets.datasets.splits import NO_BLOCK, Block, assign_blocks, effective_samples
+from trademl_assets.datasets.splits import (
+    NO_BLOCK,
+    Block,
+    assign_blocks,
+    effective_samples,
+    in_hindsight,
+    insert_degradation,
+)
 from trademl_assets.foundation.calendar import from_microseconds
 
 SECOND = 1_000_000
@@ -74,6 +81,49 @@ def test_no_training_label_overlaps_a_held_out_label(parts: list[tuple[str, int]
     held_out = t0[(found >= 0) & (part != "train")]
     if len(train) and len(held_out):
         assert np.abs(train[:, None] - held_out[None, :]).min() >= horizon * SECOND
+
+
+def test_between_blocks_nothing_is_taken_and_the_embargo_runs_on() -> None:
+    blocks = (
+        Block("train", 0, 10 * SECOND),
+        Block("degradation", 10 * SECOND, 20 * SECOND, "aged"),
+        Block("train", 25 * SECOND, 40 * SECOND),
+    )
+    t0 = np.asarray([-1, 0, 9, 10, 20, 24, 25, 29, 30, 39, 40]) * SECOND
+    found = assign_blocks(t0, t0 + SECOND, blocks, 10)
+    assert found.block.tolist() == [-1, 0, 0, 1, -1, -1, -1, -1, 2, 2, -1]
+    assert (found.outside, found.purged, found.embargoed) == (4, 0, 2)
+
+
+@given(splits(), st.lists(st.tuples(st.integers(0, 90), st.integers(1, 20)), max_size=3))
+def test_degradation_takes_its_time_from_training_alone(
+    parts: list[tuple[str, int]], aged: list[tuple[int, int]]
+) -> None:
+    laid = blocks_of(parts)
+    origin = laid[0].first_us
+    before: dict[int, str] = {
+        second: block.part for block in laid for second in range(block.first_us, block.last_us, SECOND)
+    }
+    new = [
+        Block("degradation", origin + first * SECOND, origin + (first + length) * SECOND, f"aged_{number}")
+        for number, (first, length) in enumerate(aged)
+    ]
+    wanted = [second for block in new for second in range(block.first_us, block.last_us, SECOND)]
+    expected = before | dict.fromkeys(wanted, "degradation")
+    allowed = len(set(wanted)) == len(wanted) and all(before.get(second, "train") == "train" for second in wanted)
+    if not allowed or "train" not in expected.values():
+        with pytest.raises(ValueError, match=r"only training gives way|leave no training"):
+            insert_degradation(laid, new)
+        return
+    found = insert_degradation(laid, new)
+    assert {s: block.part for block in found for s in range(block.first_us, block.last_us, SECOND)} == expected
+    assert all(left.last_us <= right.first_us for left, right in pairwise(found))
+    assert {block.name for block in found if block.part == "degradation"} == {block.name for block in new}
+
+
+def test_a_held_out_block_before_later_training_is_hindsight() -> None:
+    blocks = blocks_of([("train", 5), ("validation", 5), ("train", 5), ("calibration", 5), ("test", 5)])
+    assert [in_hindsight(block, blocks) for block in blocks] == [False, True, False, False, False]
 
 
 def test_a_label_may_end_exactly_where_its_block_does() -> None:
