@@ -67,11 +67,12 @@ class Bars:
             (T, assets * 5) float32.
 
         Raises:
-            ConfigError: The series do not come from candles.
+            ConfigError: The series do not come from candles, or an instrument has no reference volume.
         """
         series, names = ingredients.series, ingredients.parameters.instruments
         if series.bars is None:
             raise ConfigError("stream kind bars reads candles -> write series_from: candles, or leave the stream out")
+        columns = self.columns(names)
         stream = np.zeros((series.steps, len(names), len(FIELDS)), np.float32)
         for asset, name in enumerate(names):
             seen, closes = observed_closes(series, asset)
@@ -79,4 +80,4 @@ class Bars:
             prices = np.column_stack([values[:, :VOLUME], closes])
             stream[seen[1:], asset, :-1] = np.log(prices[1:] / closes[:-1, None]) * BPS
             stream[seen, asset, -1] = np.log1p(values[:, VOLUME] / self._references[name])
-        return stream.reshape(series.steps, len(names) * len(FIELDS))
+        return stream.reshape(series.steps, len(columns))
