@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from trademl_assets.candles.bars import check_bars, month_days
 from trademl_assets.candles.plots import draw_bars
 from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.sources.bar_contract import bar_contract
+from trademl_assets.sources.contracts import require_contract
 from trademl_assets_tests.candles.made_bars import at, candle_parameters, walk
 
 MONTH = date(2024, 2, 1)
@@ -128,3 +130,21 @@ def test_a_month_with_gaps_and_an_empty_one_can_be_drawn():
     for rows in (walk(START, WHOLE)[keep], walk(START, 0)):
         png = draw_bars(check_bars(rows, "ABC", MONTH, LENIENT), "ABC", MONTH, 60)
         assert png.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("values", "violation"),
+    [
+        ({"close": -1.0, "low": -2.0}, "in_range"),
+        ({"high": float("inf")}, "in_range"),
+        ({"volume": -1.0}, "in_range"),
+        ({"low": 1e6, "high": 2e6}, "low <= open, close <= high"),
+        ({"ts": START + timedelta(seconds=330)}, "ts lies on 60 s"),
+        ({"ts": START + timedelta(minutes=4)}, "ts ascends"),
+        ({"open": None}, "not_nullable"),
+    ],
+)
+def test_the_contract_tells_what_checked_bars_must_not_be(values: dict[str, object], violation: str):
+    require_contract(walk(START, 10), bar_contract(60), "here")
+    with pytest.raises(DataQualityError, match=violation):
+        require_contract(changed(walk(START, 10), 5, **values), bar_contract(60), "here")

@@ -87,3 +87,17 @@ def test_every_sequence_is_fifty_bars_that_had_ended_by_its_decision(store: Arti
     assert windows.shape == (950, 50)
     assert windows.all()
     assert FRAME.cadence_seconds == dataset.cadence_seconds
+
+
+def test_shares_of_the_windows_give_the_same_parts(store: ArtifactStore):
+    values = golden_values(1)
+    shares = [{"part": part, "share": share} for part, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15))]
+    common = {key: value for key, value in values["split"].items() if key != "blocks"}
+    values |= {
+        "first_instant": f"{DAY.isoformat()}T00:50:00Z",
+        "minimum_history": "PT0S",
+        "split": {**common, "kind": "shares", "length": "PT950M", "resolution_seconds": 60, "shares": shares},
+    }
+    parts = write_experiment(store, "golden_shares", parameters_of(values))
+    assert counts(parts) == [665, 142, 143]
+    assert parts.index["t0"].equals(made(store, 1).index["t0"])
