@@ -9,20 +9,29 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+import yaml
 
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import load_configuration
 from trademl_assets.datasets.windows import open_dataset
+from trademl_assets.definitions import build_definitions
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.orchestration.checks import table_look
+from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.drive import RunFailedError
 from trademl_assets.orchestration.lineage import Artifact
 from trademl_assets.orchestration.planning import wanted
 from trademl_assets.sources.bar_contract import bar_contract
 from trademl_assets_tests.datasets.candle_market import three_days
 from trademl_assets_tests.datasets.conftest import PROVENANCE
-from trademl_assets_tests.orchestration.candle_deployment import EXPERIMENT, KEYS, write_bars, write_candle_deployment
-from trademl_assets_tests.orchestration.conftest import World, make_world
+from trademl_assets_tests.orchestration.candle_deployment import (
+    EXPERIMENT,
+    KEYS,
+    REAL,
+    write_bars,
+    write_candle_deployment,
+)
+from trademl_assets_tests.orchestration.conftest import World, make_world, tiny_configuration
 
 
 def configuration_at(root: Path, *changes: Mapping[str, Any]) -> Configuration:
@@ -140,8 +149,8 @@ def dataset(**changes: Any) -> dict[str, Any]:
             "datasets.yaml: minutes.streams.additional.bars.parameters: reference_volumes lacks THREE",
         ),
         (
-            dataset(labels={"horizon_seconds": 630}),
-            "datasets.yaml: minutes.labels.horizon_seconds: 630 is no multiple of cadence_seconds 60 in candles.yaml",
+            dataset(labels={"horizons_seconds": [630]}),
+            "datasets.yaml: minutes.labels.horizons_seconds: 630 is no multiple of cadence_seconds 60 in candles.yaml",
         ),
         ({"market": {"candle_source": "other"}}, "market.yaml: candle_source 'other' is not configured"),
     ],
@@ -150,3 +159,24 @@ def test_what_candles_cannot_give_is_a_mistake_at_its_key(tmp_path: Path, change
     with pytest.raises(ConfigError) as caught:
         configuration_at(tmp_path, change)
     assert any(found.startswith(line) for found in str(caught.value).splitlines()), str(caught.value)
+
+
+def test_candles_may_stand_beside_books(root: Path):
+    parameters = yaml.safe_load((REAL / "market.yaml").read_text())["sources"]["minutes"]["parameters"]
+    minutes = {"kind": "bar_files", "parameters": {**parameters, "files": {"LEADUSDT": "/nowhere.parquet"}}}
+    beside = {"market": {"candle_source": "minutes", "sources": {"minutes": minutes}}}
+    configuration = tiny_configuration(
+        root,
+        beside,
+        {
+            "datasets": {"demo": {"series_from": "candles", "streams": {"book": None}}},
+            "models": {"dual_channel": {"parameters": {"book": None}}},
+        },
+    )
+    definitions = build_definitions(configuration)
+    dg.Definitions.validate_loadable(definitions)
+    graph = definitions.resolve_asset_graph()
+    parents = {parent.to_user_string() for parent in graph.get(dg.AssetKey("dataset")).parent_keys}
+    assert parents == {"candles", "aligned_grid", "daily_aggregates", "market_regime"}
+    upstream = {each.asset for each in Deployment.of(configuration).lineage.upstream("dataset", "demo")}
+    assert upstream == {"candles", "daily_aggregates", "market_regime"}
