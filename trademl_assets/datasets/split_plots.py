@@ -39,7 +39,8 @@ def draw_split(recipe: Recipe) -> bytes:
     independent labels; blocks and validation count the decision stride alone.
 
     Args:
-        recipe: blocks, folds, split_notes, labels, parameters, counts, target, as the dataset's recipe has them.
+        recipe: blocks, folds, split_notes, longest_label_seconds, effective_samples, parameters, counts and target of a
+            dataset.
     """
     blocks, folds = recipe["blocks"], recipe["folds"][:DRAWN_FOLDS]
     notes = [line for note in _notes(recipe) for line in textwrap.wrap(note, NOTE_WIDTH)]
@@ -73,7 +74,7 @@ def draw_split(recipe: Recipe) -> bytes:
 def _draw_parts(axes: Axes, recipe: Recipe, *, visible: float) -> None:
     blocks = recipe["blocks"]
     embargo = recipe["parameters"]["split"]["embargo_seconds"] * MICROSECONDS_PER_SECOND
-    horizon = recipe["labels"]["horizon_seconds"] * MICROSECONDS_PER_SECOND
+    horizon = recipe["longest_label_seconds"] * MICROSECONDS_PER_SECOND
     held_out = [[block["first_us"], block["last_us"]] for block in blocks if block["part"] != "train"]
     whole = blocks[-1]["last_us"] - blocks[0]["first_us"]
     for block in blocks:
@@ -93,7 +94,7 @@ def _draw_parts(axes: Axes, recipe: Recipe, *, visible: float) -> None:
 
 def _draw_fold(axes: Axes, recipe: Recipe, fold: Recipe, line: int, *, visible: float) -> None:
     embargo = recipe["parameters"]["split"]["embargo_seconds"] * MICROSECONDS_PER_SECOND
-    horizon = recipe["labels"]["horizon_seconds"] * MICROSECONDS_PER_SECOND
+    horizon = recipe["longest_label_seconds"] * MICROSECONDS_PER_SECOND
     for part in ("train", "validation"):
         for span in fold[part]:
             _bar(axes, span, line, part, height=0.6)

@@ -12,6 +12,7 @@ from trademl_assets.datasets.folds import Fold, fold_rows, judge_rows
 from trademl_assets.datasets.split_kinds import SplitLayout
 from trademl_assets.datasets.split_parameters import Split
 from trademl_assets.datasets.splits import Instants, effective_samples, in_hindsight, trains_after
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 from trademl_assets.foundation.errors import DataQualityError
 
 Described = Mapping[str, Any]
@@ -35,7 +36,8 @@ def report_split(split: Split, layout: SplitLayout, index: pl.DataFrame, blocks:
         blocks: the recipe's blocks, in the layout's order: part, samples, on_stride, effective_samples.
 
     Returns:
-        Entries `folds`, `degradation`, `calibration_from`, `split_notes`; and a warning for every short part.
+        Entries `longest_label_seconds`, `folds`, `degradation`, `calibration_from`, `split_notes`; and a warning for
+        every short part.
 
     Raises:
         DataQualityError: A part falls short where that is refused, or a fold has no rows to train or validate on.
@@ -61,6 +63,7 @@ def report_split(split: Split, layout: SplitLayout, index: pl.DataFrame, blocks:
     if short and split.on_short_part == "refuse":
         raise DataQualityError(f"{'; '.join(short.values())}; lengthen the part, or shorten the horizon")
     entries = {
+        "longest_label_seconds": int((t1 - t0).max()) // MICROSECONDS_PER_SECOND,
         "folds": folds,
         "degradation": _describe_degradation(layout, blocks),
         "calibration_from": calibration_from,

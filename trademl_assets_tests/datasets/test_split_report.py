@@ -5,10 +5,11 @@ import polars as pl
 import pytest
 
 from trademl_assets.datasets.build import DatasetParts, build_dataset
-from trademl_assets.datasets.folds import fold_rows
+from trademl_assets.datasets.folds import Fold, fold_rows
 from trademl_assets.datasets.leakage import SHIPPED, audit_parts
 from trademl_assets.datasets.split_plots import draw_split
-from trademl_assets.datasets.splits import effective_samples
+from trademl_assets.datasets.split_report import out_of_fold_samples
+from trademl_assets.datasets.splits import Span, effective_samples
 from trademl_assets.foundation.errors import DataQualityError
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets_tests.datasets.conftest import FRAME
@@ -56,6 +57,7 @@ def test_the_recipe_tells_every_fold_with_its_rows(aged: DatasetParts) -> None:
     on_stride = index["on_stride"].to_numpy()
     folds = parameters_of(values_of()).layout.folds
     assert len(recipe["folds"]) == len(folds) == 2
+    assert recipe["longest_label_seconds"] == 900
     for told, fold in zip(recipe["folds"], folds, strict=True):
         train, validation = fold_rows(fold, t0, t1, 43_200)
         assert told["train"] == [[span.first_us, span.last_us] for span in fold.train]
@@ -124,6 +126,15 @@ def test_out_of_fold_predictions_stand_in_for_a_short_calibration_part(filled_st
     enough = asked | {"minimum_effective_samples": {"calibration": 10}}
     parts = build_dataset(filled_store, parameters_of(values_of(**enough)), FRAME)
     assert parts.recipe["calibration_from"] == "block"
+
+
+def test_out_of_fold_samples_are_those_of_all_folds_each_once() -> None:
+    t0 = np.arange(0, 100, 5)
+    first, second = Fold((Span(0, 20),), (Span(20, 40),)), Fold((Span(0, 20),), (Span(30, 70),))
+    on_stride = np.ones(len(t0), dtype=np.bool_)
+    found = out_of_fold_samples((first, second), t0, t0 + 5, on_stride, embargo_seconds=0)
+    assert found == 10.0
+    assert out_of_fold_samples((first,), t0, t0 + 5, t0 % 10 == 0, embargo_seconds=0) == 2.0
 
 
 def test_out_of_fold_predictions_that_fall_short_too_are_refused(filled_store: ArtifactStore) -> None:
