@@ -23,6 +23,7 @@ from trademl_assets.datasets.splits import (
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, from_microseconds, to_microseconds
 
 DEVELOPMENT_PARTS = ("train", "validation")
+MOST_FOLDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -234,8 +235,13 @@ def lay_combinations(
     """Folds of combinatorial purged cross-validation, in the order of `itertools.combinations` over the groups.
 
     Raises:
-        ValueError: Development is shorter than `groups` units.
+        ValueError: Development is shorter than `groups` units, or there are too many choices to write down.
     """
+    if comb(groups, test_groups) > MOST_FOLDS:
+        raise ValueError(
+            f"{test_groups} of {groups} groups can be chosen in {comb(groups, test_groups):,} ways, more than "
+            f"{MOST_FOLDS:,} folds: use fewer groups"
+        )
     unit = resolution_seconds * MICROSECONDS_PER_SECOND
     piece = development.length_us // unit // groups * unit
     _refuse_no_piece(piece, groups, resolution_seconds)

@@ -103,6 +103,21 @@ def test_every_group_is_tested_in_as_many_folds_as_there_are_paths() -> None:
     assert set(tested) == {5}
 
 
+def test_more_choices_than_can_be_written_down_are_refused() -> None:
+    development = Development.of((Block("train", 0, 600 * SECOND),), 0)
+    with pytest.raises(ValueError, match=r"10 of 30 groups can be chosen in 30,045,015 ways"):
+        lay_combinations(development, 30, 10, 1)
+
+
+@pytest.mark.parametrize("groups", [61, 100])
+def test_development_shorter_than_its_pieces_is_refused(groups: int) -> None:
+    development = Development.of((Block("train", 0, 60 * SECOND),), 0)
+    with pytest.raises(ValueError, match="use fewer pieces"):
+        lay_combinations(development, groups, 1, 1)
+    with pytest.raises(ValueError, match="use fewer pieces"):
+        lay_series(development, groups - 1, 1)
+
+
 @given(st.integers(2, 6), st.integers(20, 400))
 def test_time_series_folds_are_those_of_scikit_learn(n_splits: int, rows: int) -> None:
     development = Development.of((Block("train", 0, rows * SECOND),), 0)

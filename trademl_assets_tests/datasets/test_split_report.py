@@ -104,6 +104,44 @@ def test_an_honest_dataset_with_degradation_blocks_passes_the_audit(
     assert report.passed, report.violations
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "rolling": {"train": "P1D", "validation": "PT6H", "step": "PT6H", "windows": 5, "on_overlap": "shift"},
+    "time_series": {"n_splits": 3, "resolution_seconds": 600},
+    "combinatorial_purged": {"groups": 4, "test_groups": 2, "resolution_seconds": 600},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folds_of_every_kind_belong_to_a_dataset_that_passes_the_audit(filled_store: ArtifactStore, kind: str) -> None:
+    values = values_of()
+    common = ("blocks", "embargo_seconds", "minimum_effective_samples", "on_short_part", "calibration_from")
+    stated_split = {name: values["split"][name] for name in common}
+    values["split"] = stated_split | KINDS[kind] | {"kind": kind, "degradation": []}
+    parts = build_dataset(filled_store, parameters_of(values), FRAME)
+    assert len(parts.recipe["folds"]) == {"rolling": 5, "time_series": 3, "combinatorial_purged": 6}[kind]
+    assert any(fold["hindsight"] for fold in parts.recipe["folds"]) == (kind == "combinatorial_purged")
+    report = audit_parts(filled_store, parts, SHIPPED)
+    assert report.passed, report.violations
+
+
+def test_a_dataset_by_shares_passes_the_audit(filled_store: ArtifactStore) -> None:
+    values = values_of()
+    shares = [("train", 0.6), ("validation", 0.15), ("calibration", 0.1), ("test", 0.15)]
+    common = ("embargo_seconds", "degradation", "minimum_effective_samples", "on_short_part")
+    values["split"] = {name: values["split"][name] for name in common} | {
+        "kind": "shares",
+        "length": None,
+        "resolution_seconds": 3600,
+        "shares": [{"part": part, "share": share} for part, share in shares],
+    }
+    parts = build_dataset(filled_store, parameters_of(values), FRAME)
+    lengths = [(block["last_us"] - block["first_us"]) / HOUR_US for block in parts.recipe["blocks"]]
+    assert lengths == [12, 6, 39, 14, 9, 16], (
+        "96 hours: 57, 14, 9 and the rest, six of training for a degradation block"
+    )
+    assert audit_parts(filled_store, parts, SHIPPED).passed
+
+
 def test_a_short_part_is_a_warning_or_a_refusal_as_configured(filled_store: ArtifactStore) -> None:
     minimum = {"test": 1000, "train": 10, "degradation": 40}
     parts = build_dataset(filled_store, parameters_of(values_of(minimum_effective_samples=minimum)), FRAME)
