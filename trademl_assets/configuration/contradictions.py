@@ -126,10 +126,15 @@ def dataset_contradictions(
     yield from _without_books(place, dataset, market)
     cadence, file = (candles.cadence_seconds, "candles.yaml") if from_candles else (grid.cadence_seconds, "grid.yaml")
     labels = dataset.labels
-    for key in ("horizon_seconds", "decision_stride_seconds", "training_phase_seconds"):
-        if getattr(labels, key) % cadence:
-            problem = f"{getattr(labels, key)} is no multiple of cadence_seconds {cadence} in {file}"
-            yield (*place, "labels", key), problem
+    durations = [("horizons_seconds", seconds) for seconds in labels.horizons_seconds]
+    keys = ("decision_stride_seconds", "decision_phase_seconds", "training_phase_seconds")
+    durations += [(key, getattr(labels, key)) for key in keys]
+    for key, seconds in durations:
+        if seconds % cadence:
+            yield (*place, "labels", key), f"{seconds} is no multiple of cadence_seconds {cadence} in {file}"
+    for series in labels.external_series:
+        if series not in market.series:
+            yield (*place, "labels", "parameters"), _no_series(series, market)
     yield from _of_additional_streams(place, dataset, market)
 
 
@@ -143,8 +148,11 @@ def _of_additional_streams(
             yield (*place, "streams", "additional", name, "parameters"), str(error)
         for series in extra.build().external_series:
             if series not in market.series:
-                problem = f"reads the external series {series!r}, market.yaml has {', '.join(market.series) or 'none'}"
-                yield (*place, "streams", "additional", name, "parameters"), problem
+                yield (*place, "streams", "additional", name, "parameters"), _no_series(series, market)
+
+
+def _no_series(series: str, market: MarketParameters) -> str:
+    return f"reads the external series {series!r}, market.yaml has {', '.join(market.series) or 'none'}"
 
 
 def _without_books(

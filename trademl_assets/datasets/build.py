@@ -10,16 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.clock import ClockFits, clock_columns, clock_stream, fit_clock
+from trademl_assets.datasets.index_report import describe_blocks, describe_labels, support_warnings
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients, whole_steps
 from trademl_assets.datasets.inputs import GRID_ASSET
 from trademl_assets.datasets.parameters import DatasetParameters
-from trademl_assets.datasets.sample_index import (
-    SampleIndex,
-    class_distribution,
-    describe_blocks,
-    make_index,
-    support_warnings,
-)
+from trademl_assets.datasets.sample_index import SampleIndex, make_index
 from trademl_assets.datasets.scaling import FittedScaling, evenly_spaced, fit_scaling
 from trademl_assets.datasets.series import GridFrame
 from trademl_assets.datasets.split_report import report_split
@@ -198,18 +193,16 @@ def _recipe(
 ) -> dict[str, Any]:
     parameters, cadence = ingredients.parameters, ingredients.frame.cadence_seconds
     stated = json.loads(parameters.model_dump_json())
-    distribution = class_distribution(index)
     blocks = describe_blocks(index, ingredients)
-    split = report_split(parameters.split, parameters.layout, index.table, blocks)
+    split = report_split(parameters.split, parameters.layout, index.primary, blocks)
     return {
         "target": parameters.target,
         "instruments": list(parameters.instruments),
         "cadence_seconds": cadence,
         "days": [day.isoformat() for day in ingredients.days],
         "labels": stated["labels"],
-        "boundaries_bps": index.edges_bps.tolist(),
-        "class_distribution": distribution,
-        "warnings": [*support_warnings(distribution, parameters.labels.minimum_class_support), *split.warnings],
+        **describe_labels(index),
+        "warnings": [*support_warnings(index, parameters.labels.minimum_class_support), *split.warnings],
         "blocks": blocks,
         **split.entries,
         "effective_samples": _sum_by_part(blocks),

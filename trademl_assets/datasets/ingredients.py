@@ -41,7 +41,7 @@ class Ingredients:
         series: the continuous series of its instruments over all days.
         context: daily vectors and regimes of `lookback_days` days before the first and of all days but the last.
         blocks: the split's blocks in time.
-        external: the external series that additional streams read, by name, as rows of `SERIES_SCHEMA`.
+        external: the external series that additional streams and labels read, by name, as rows of `SERIES_SCHEMA`.
         upstream: "asset/partition" -> content hash of everything read.
     """
 
@@ -133,7 +133,8 @@ def read_ingredients(store: ArtifactStore, parameters: DatasetParameters, frame:
     """
     labels = parameters.labels
     for name, seconds in (
-        ("labels.horizon_seconds", labels.horizon_seconds),
+        *(("labels.horizons_seconds", horizon) for horizon in labels.horizons_seconds),
+        ("labels.decision_phase_seconds", labels.decision_phase_seconds),
         ("labels.training_phase_seconds", labels.training_phase_seconds),
     ):
         whole_steps(timedelta(seconds=seconds), frame.cadence_seconds, name)
@@ -141,7 +142,7 @@ def read_ingredients(store: ArtifactStore, parameters: DatasetParameters, frame:
     series, upstream = _read_series(store, parameters, frame, days)
     context, read = _read_context(store, parameters, days)
     blocks = parameters.layout.blocks
-    external, published = read_external(store, parameters.streams.external_series)
+    external, published = read_external(store, parameters.external_series)
     return Ingredients(parameters, frame, days, series, context, blocks, external, upstream | read | published)
 
 

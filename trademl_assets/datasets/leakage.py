@@ -1,7 +1,7 @@
 """The leakage audit of a dataset: label spans, labels, fits, and streams whose future is replaced by noise."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,8 +22,8 @@ from trademl_assets.datasets.build import (
 from trademl_assets.datasets.clock import ClockFits
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
 from trademl_assets.datasets.inputs import DATASET_ASSET
-from trademl_assets.datasets.label_kinds import LABELS, LabelKind, find_outcomes
-from trademl_assets.datasets.labels import valid_mids
+from trademl_assets.datasets.label_kinds import LabelKind, find_outcomes
+from trademl_assets.datasets.labels import horizon_sigma, valid_mids
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.perturbation import (
     StreamFunction,
@@ -32,7 +32,7 @@ from trademl_assets.datasets.perturbation import (
     first_difference,
     randomise_after,
 )
-from trademl_assets.datasets.sample_index import class_edges
+from trademl_assets.datasets.sample_index import class_edges, stated_edges
 from trademl_assets.datasets.series import GridFrame
 from trademl_assets.datasets.stream_kinds import make_additional
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
@@ -41,6 +41,7 @@ from trademl_assets.storage.commit import ArtifactStore
 Fits = dict[str, Any]
 BPS = 1e4
 RETURN_TOLERANCE_BPS = 1e-6
+NO_CLASS = -1
 SHOWN = 3
 LONGEST_DETAIL = 120
 
@@ -80,7 +81,7 @@ def fits_of(ingredients: Ingredients) -> Fits:
     scaling, _ = fit_streams(ingredients)
     clock = fit_clock_of(ingredients)
     return {
-        "class edges": class_edges(ingredients).tolist(),
+        "class edges": class_edges(ingredients),
         "clock": [clock.largest_sigma, list(clock.volumes), clock.first_us, clock.last_us],
         **{f"scaling of {name}": [f.center.tolist(), f.scale.tolist()] for name, f in scaling.items()},
     }
@@ -170,32 +171,43 @@ def audit_labels(parts: DatasetParts, ingredients: Ingredients) -> list[Finding]
     labels = ingredients.parameters.labels
     t0, t1 = (index[name].to_physical().to_numpy() for name in ("t0", "t1"))
     first, last = (np.searchsorted(series.instants_us, instants) for instants in (t0, t1))
-    valid = valid_mids(series, target, labels.max_mid_age_seconds)
+    seen = valid_mids(series, target, labels.max_mid_age_seconds)
     mid = series.mid[:, target]
     with np.errstate(invalid="ignore"):
         returns = np.log(mid[last] / mid[first]) * BPS
-    edges = np.asarray(parts.recipe["boundaries_bps"])
-    kind = LABELS.get(labels.kind)(labels.parameters)
-    outcomes = find_outcomes(kind, ingredients, first)
-    stated = index["return_bps"].to_numpy()
-    wrong = (t1 != outcomes.t1_us) | (index["step"].to_numpy() != first) | (outcomes.return_bps != stated)
-    wrong |= ~np.isclose(returns, stated, rtol=0, atol=RETURN_TOLERANCE_BPS)
-    wrong |= kind.classify(outcomes, edges) != index["label"].to_numpy()
-    sigma = ingredients.sigma.short[first, target] * np.sqrt(labels.horizon_seconds / ingredients.frame.cadence_seconds)
+    kind, edges = labels.build(), stated_edges(parts.recipe)
+    label, stated = index["label"].fill_null(NO_CLASS).to_numpy(), index["return_bps"].to_numpy()
+    unseen, sigma = ~(seen[first] & seen[last]), np.full(index.height, np.nan)
+    wrong = (index["step"].to_numpy() != first) | ~np.isclose(returns, stated, rtol=0, atol=RETURN_TOLERANCE_BPS)
+    for horizon in labels.horizons_seconds:
+        rows = np.flatnonzero(index["horizon_seconds"] == horizon)
+        outcomes = find_outcomes(kind, ingredients, first[rows], horizon)
+        has_classes = bool(kind.class_names(edges[horizon]))
+        classes = kind.classify(outcomes, edges[horizon]) if has_classes else np.full(len(rows), NO_CLASS)
+        unseen[rows] |= ~outcomes.valid
+        wrong[rows] |= (t1[rows] != outcomes.t1_us) | (stated[rows] != outcomes.return_bps) | (label[rows] != classes)
+        sigma[rows] = horizon_sigma(ingredients, first[rows], horizon)
     return [
-        _counted("both end mids of a label were observed", ~(valid[first] & valid[last] & outcomes.valid), index),
+        _counted("both end mids of a label were observed", unseen, index),
         _counted("labels follow from the mids at t0 and t1", wrong, index),
         _counted("sigma of a sample is trailing", sigma != index["sigma_bps"].to_numpy(), index),
         _label_ends(kind, edges, ingredients),
     ]
 
 
-def _label_ends(kind: LabelKind, edges: NDArray[np.float64], ingredients: Ingredients) -> Finding:
+def _label_ends(kind: LabelKind, edges: Mapping[int, NDArray[np.float64]], ingredients: Ingredients) -> Finding:
     rng = np.random.default_rng(ingredients.parameters.audit.seed)
     cuts = choose_cuts(ingredients, ingredients.parameters.audit.cuts, rng)
     reach = _reach(ingredients)
     steps = [
-        (int(cut), first_changed_label(kind, edges, ingredients, cut=int(cut), reach=reach, rng=rng)) for cut in cuts
+        (
+            int(cut),
+            first_changed_label(
+                kind, edges[horizon], ingredients, horizon_seconds=horizon, cut=int(cut), reach=reach, rng=rng
+            ),
+        )
+        for cut in cuts
+        for horizon in edges
     ]
     return _leaks("labels: noise after their end changes none of them", steps)
 
@@ -204,7 +216,7 @@ def audit_fits(store: ArtifactStore, parts: DatasetParts, ingredients: Ingredien
     """Fits in the recipe equal those of the training rows alone, and do not notice what follows training."""
     recipe, clock = parts.recipe, parts.recipe["clock_fits"]
     stated: Fits = {
-        "class edges": recipe["boundaries_bps"],
+        "class edges": {key: recipe[key] for key in ("boundaries_bps", "class_edges")},
         "clock": [clock["largest_sigma"], clock["volumes"], clock["first_us"], clock["last_us"]],
         **{f"scaling of {name}": [f["center"], f["scale"]] for name, f in recipe["scaling"].items()},
     }

@@ -5,10 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
-from trademl_assets.datasets import bars_stream, external_stream, price_classes, split_parameters  # noqa: F401 -- importing registers the kinds
-from trademl_assets.datasets.label_kinds import LABELS
+from trademl_assets.datasets import bars_stream, external_stream, split_parameters  # noqa: F401 -- importing registers the kinds
+from trademl_assets.datasets.label_parameters import LabelParameters
+from trademl_assets.datasets.scaling import ScalingParameters
 from trademl_assets.datasets.split_kinds import SplitLayout, lay_split, refuse_short_embargo
 from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind
+from trademl_assets.datasets.weights import WeightParameters
 from trademl_assets.foundation.calendar import day_bounds, day_start, from_microseconds
 from trademl_assets.foundation.choice import chosen, known
 from trademl_assets.foundation.parameters import Parameters
@@ -19,37 +21,6 @@ ClockColumn = Literal["hour", "weekday", "rolling_volatility", "volume_percentil
 LongTermStatistic = Literal["mean_bps", "std_bps", "skew", "kurtosis", "volume", "volatility_bps"]
 StreamName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
 SECONDS_PER_DAY = 86_400
-
-
-class LabelParameters(Parameters):
-    """What is foretold, and when it is decided: the kind of label, and what all kinds share.
-
-    `kind` names the kind of label and `parameters` are its own. No label lasts longer than `horizon_seconds`.
-    `decision_stride_seconds` places the decisions every part has (counted from midnight); `training_phase_seconds`
-    places the additional training-only ones and divides the stride (equal to it: none). A mid at either end of a
-    label must have been observed at most `max_mid_age_seconds` before its grid instant.
-    """
-
-    horizon_seconds: int = Field(gt=0)
-    decision_stride_seconds: int = Field(gt=0)
-    training_phase_seconds: int = Field(gt=0)
-    max_mid_age_seconds: float = Field(ge=0)
-    minimum_class_support: int = Field(ge=0)
-    kind: Annotated[str, AfterValidator(known(LABELS.get))]
-    parameters: Annotated[
-        SerializeAsAny[Parameters], PlainValidator(chosen("kind", lambda kind: LABELS.get(kind).parameters))
-    ]
-
-    @model_validator(mode="after")
-    def _phases_divide(self) -> Self:
-        if self.decision_stride_seconds % self.training_phase_seconds:
-            raise ValueError(
-                f"training_phase_seconds ({self.training_phase_seconds}) must divide "
-                f"decision_stride_seconds ({self.decision_stride_seconds})"
-            )
-        if SECONDS_PER_DAY % self.decision_stride_seconds:
-            raise ValueError(f"decision_stride_seconds ({self.decision_stride_seconds}) must divide a day (86400)")
-        return self
 
 
 class SigmaParameters(Parameters):
@@ -121,38 +92,14 @@ class StreamParameters(Parameters):
 
     @property
     def short_lookback(self) -> timedelta:
-        """The longest look-back of book, price, mask and the additional streams; zero without any."""
-        windows = (self.book, self.price, self.mask, *self.additional.values())
-        return max((one.lookback for one in windows if one is not None), default=timedelta(0))
+        """The longest look-back of book, price and mask; of the additional streams where there is none of the three."""
+        windows = [one for one in (self.book, self.price, self.mask) if one is not None] or self.additional.values()
+        return max((one.lookback for one in windows), default=timedelta(0))
 
     @property
     def external_series(self) -> tuple[str, ...]:
         """Names of the external series that additional streams read, sorted."""
         return tuple(sorted({series for one in self.additional.values() for series in one.build().external_series}))
-
-
-class WeightParameters(Parameters):
-    """Sample weights of the loss: exponential age with a half-life, or null for equal weights."""
-
-    half_life_days: float | None = Field(gt=0)
-
-
-class ScalingParameters(Parameters):
-    """Statistics a model's input layer applies, fitted on training rows.
-
-    `robust`: median and the spread between two quantiles, in units that make a normal column's scale its standard
-    deviation. `standard`: mean and standard deviation. Scales below `constant_below` become 1 and the column is listed
-    as constant; `floors` (column name without its instrument -> least scale) come first. At most `rows_at_most` evenly
-    spaced rows enter a fit. Scaled values are clipped to [-clip, clip].
-    """
-
-    method: Literal["robust", "standard"]
-    lower_quantile: float = Field(gt=0, lt=0.5)
-    upper_quantile: float = Field(gt=0.5, lt=1)
-    constant_below: float = Field(gt=0)
-    floors: dict[str, float]
-    clip: float = Field(gt=0)
-    rows_at_most: int = Field(gt=0)
 
 
 class SegmentParameters(Parameters):
@@ -220,7 +167,10 @@ class DatasetParameters(Parameters):
                 "shorten a block or move last_day"
             )
         refuse_short_embargo(
-            self.layout, self.split.embargo_seconds, self.labels.horizon_seconds, self.streams.short_lookback
+            self.layout,
+            self.split.embargo_seconds,
+            self.labels.longest_horizon_seconds,
+            self.streams.short_lookback,
         )
         return self
 
@@ -232,6 +182,11 @@ class DatasetParameters(Parameters):
         if self.series_from == "grid" and reading:
             raise ValueError(f"streams {reading} of kind bars read candles -> write series_from: candles")
         return self
+
+    @property
+    def external_series(self) -> tuple[str, ...]:
+        """Names of the external series that streams and labels read, sorted."""
+        return tuple(sorted({*self.streams.external_series, *self.labels.external_series}))
 
     @property
     def start(self) -> datetime:

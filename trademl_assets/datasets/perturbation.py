@@ -90,6 +90,7 @@ def first_changed_label(
     edges_bps: NDArray[np.float64],
     ingredients: Ingredients,
     *,
+    horizon_seconds: int,
     cut: int,
     reach: int,
     rng: np.random.Generator,
@@ -103,10 +104,10 @@ def first_changed_label(
     local = cut_steps(ingredients, first, min(cut + reach, ingredients.series.steps))
     known = cut - first + 1
     steps = np.arange(known, dtype=np.int64)
-    expected = find_outcomes(kind, local, steps)
+    expected = find_outcomes(kind, local, steps, horizon_seconds)
     classes = kind.classify(expected, edges_bps)
     for inputs in (randomise_after(local, last_us, rng), cut_steps(local, 0, known)):
-        other = find_outcomes(kind, inputs, steps)
+        other = find_outcomes(kind, inputs, steps, horizon_seconds)
         differing = (expected.valid != other.valid) | (expected.t1_us != other.t1_us)
         unequal = (expected.return_bps != other.return_bps) | (classes != kind.classify(other, edges_bps))
         ended = np.minimum(expected.t1_us, other.t1_us) <= last_us

@@ -49,7 +49,8 @@ def cut_segments(
     stated = recipe["segments"]
     start, length, lookback = (int(stated[key]) for key in ("start_step", "length_steps", "lookback_steps"))
     ends = [-(-(int(block["last_us"]) - origin_us) // cadence_us) for block in recipe["blocks"]]
-    chosen = (index["part"] == part).to_numpy()
+    primary = int(recipe["labels"]["horizons_seconds"][0])
+    chosen = ((index["part"] == part) & (index["horizon_seconds"] == primary)).to_numpy()
     if on_stride_only:
         chosen = chosen & index["on_stride"].to_numpy()
     rows = np.flatnonzero(chosen)

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.inputs import DATASET_ASSET
+from trademl_assets.datasets.label_kinds import return_edges_bps
 from trademl_assets.datasets.parameters import SECONDS_PER_DAY, Part
 from trademl_assets.datasets.samples import Sample, find_sample, sample_of_row
 from trademl_assets.datasets.segments import Segment, cut_segments
@@ -82,7 +83,7 @@ class Dataset:
         """One row a sample, in time order.
 
         Columns: sample, t0, t1, step, instrument, label, return_bps, sigma_bps, part, block, on_stride, weight, regime
-        and, where labels have them, horizon_seconds and uniqueness.
+        horizon_seconds and uniqueness; a row for each horizon of a decision.
 
         Raises:
             CorruptArtifactError: It is damaged, or was built again since the dataset was opened.
@@ -128,18 +129,27 @@ class Dataset:
 
     @property
     def horizon_seconds(self) -> int:
-        """Seconds from decision to label end."""
-        return int(self.recipe["labels"]["horizon_seconds"])
+        """The primary horizon: the longest that its labels last."""
+        return int(self.recipe["labels"]["horizons_seconds"][0])
 
     @cached_property
     def boundaries_bps(self) -> NDArray[np.float64]:
-        """(C - 1,) class edges of the log mid return in bps; class c is [edges[c-1], edges[c])."""
-        return np.asarray(self.recipe["boundaries_bps"], dtype=np.float64)
+        """(C - 1,) class edges of the log mid return in bps; class c is [edges[c-1], edges[c]).
+
+        Raises:
+            ConfigError: its classes are cut otherwise, or it has none.
+        """
+        return return_edges_bps(self.recipe)
 
     @property
     def classes(self) -> int:
-        """Number of classes C."""
-        return len(self.boundaries_bps) + 1
+        """Number of classes C; 0 where labels are returns alone."""
+        return int(self.recipe["classes"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """(C,) names of the classes."""
+        return tuple(self.recipe["class_names"])
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -259,13 +269,17 @@ class Dataset:
     def __len__(self) -> int:
         return self.index.height
 
-    def samples(self, part: Part, *, on_stride_only: bool) -> pl.DataFrame:
-        """Index rows of a part in time order; `on_stride_only` leaves out the training phases."""
-        chosen = pl.col("part") == part
+    def samples(self, part: Part, *, on_stride_only: bool, horizon_seconds: int | None = None) -> pl.DataFrame:
+        """Index rows of a part in time order, over one horizon, by default the primary one.
+
+        `on_stride_only` leaves out the training phases.
+        """
+        horizon = self.horizon_seconds if horizon_seconds is None else horizon_seconds
+        chosen = (pl.col("part") == part) & (pl.col("horizon_seconds") == horizon)
         return self.index.filter(chosen & pl.col("on_stride") if on_stride_only else chosen)
 
     def segments(self, part: Part, *, on_stride_only: bool) -> list[Segment]:
-        """Contiguous stretches with the samples of a part, one for every cell that has any, in time order.
+        """Contiguous stretches with the primary samples of a part, one for every cell that has any, in time order.
 
         Cells of `segments.length` are counted from the dataset's start (a day from midnight). A segment begins
         `segments.anchor_lookback` before its cell, but not before the dataset's start, and ends with its cell, or

@@ -219,7 +219,7 @@ class Lineage:
         assets = ("daily_aggregates", "market_regime") if reads_aggregates else ("market_regime",)
         told = self.context_days(experiment) if self._market.delivers_books else ()
         context = [Artifact(asset, day.isoformat()) for asset in assets for day in told]
-        external = [Artifact("external_series", name) for name in dataset.streams.external_series]
+        external = [Artifact("external_series", name) for name in dataset.external_series]
         return tuple(series + context + external)
 
     def _before_model(self, key: str) -> tuple[Artifact, ...]:

@@ -37,7 +37,7 @@ def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> R
         experiment=experiment,
         model=model,
         target=recipe["target"],
-        horizon=_readable(recipe["labels"]["horizon_seconds"]),
+        horizon=_readable(recipe["labels"]["horizons_seconds"][0]),
         class_distribution=recipe["class_distribution"],
         learning_curves=learning_curves(history, summary),
         trials=trials,

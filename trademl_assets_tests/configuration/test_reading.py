@@ -114,9 +114,9 @@ Edit = Callable[[Path], None]
         ("datasets.yaml", "target: FOLAUSDT", "target: NOPE", ["datasets.yaml: demo", "'NOPE'"]),
         (
             "datasets.yaml",
-            "horizon_seconds: 1800",
-            "horizon_seconds: 1805",
-            ["demo.labels.horizon_seconds", "multiple"],
+            "horizons_seconds: [1800]",
+            "horizons_seconds: [1805]",
+            ["demo.labels.horizons_seconds", "multiple"],
         ),
         ("datasets.yaml", "length: P24D", "length: a month", ["datasets.yaml: demo.split.blocks.0.length"]),
         (

@@ -42,7 +42,7 @@ def candle_values(**changes: Any) -> dict[str, Any]:
         "instruments": list(NAMES),
         "first_day": DAY.isoformat(),
         "last_day": (DAY + timedelta(days=2)).isoformat(),
-        "labels": {**example["labels"], "horizon_seconds": 600, "max_mid_age_seconds": 0.0},
+        "labels": {**example["labels"], "horizons_seconds": [600], "max_mid_age_seconds": 0.0},
         "split": {
             **example["split"],
             "blocks": [

@@ -22,8 +22,9 @@ def stated() -> dict[str, Any]:
         "minimum_history": "PT2H",
         "partial_fill_threshold": 0.1,
         "labels": {
-            "horizon_seconds": 900,
+            "horizons_seconds": [900],
             "decision_stride_seconds": 600,
+            "decision_phase_seconds": 0,
             "training_phase_seconds": 300,
             "max_mid_age_seconds": 5.0,
             "minimum_class_support": 100,
@@ -55,7 +56,7 @@ def stated() -> dict[str, Any]:
             "long_term": {"lookback_days": 3, "missing_days": "refuse", "statistics": ["mean_bps", "volume"]},
             "additional": {},
         },
-        "weights": {"half_life_days": None},
+        "weights": {"parts": []},
         "scaling": {
             "method": "robust",
             "lower_quantile": 0.1,

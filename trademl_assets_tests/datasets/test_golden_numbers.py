@@ -43,7 +43,7 @@ def golden_values(horizon_bars: int) -> dict[str, Any]:
         "minimum_history": f"PT{SEQUENCE}M",
         "labels": {
             **values["labels"],
-            "horizon_seconds": 60 * horizon_bars,
+            "horizons_seconds": [60 * horizon_bars],
             "decision_stride_seconds": 60,
             "training_phase_seconds": 60,
         },

@@ -37,7 +37,7 @@ def test_an_honest_dataset_of_two_hours_is_cut_within_them(filled_store: Artifac
     values = stated() | {"first_instant": "2024-01-04T12:00:00Z", "minimum_history": "PT0S", "last_day": "2024-01-04"}
     for block in values["split"]["blocks"]:
         block["length"] = "PT30M"
-    values["labels"] |= {"horizon_seconds": 60, "decision_stride_seconds": 60, "training_phase_seconds": 60}
+    values["labels"] |= {"horizons_seconds": [60], "decision_stride_seconds": 60, "training_phase_seconds": 60}
     parts = build_dataset(filled_store, parameters_of(values), FRAME)
     assert audit_parts(filled_store, parts, SHIPPED).passed
     ingredients = read_ingredients(filled_store, parameters_of(values), FRAME)

@@ -37,7 +37,7 @@ def values() -> dict[str, Any]:
         "instruments": list(NAMES),
         "first_day": "2023-03-23",
         "last_day": "2023-03-25",
-        "labels": {**example["labels"], "horizon_seconds": 1800},
+        "labels": {**example["labels"], "horizons_seconds": [1800]},
         "split": {**stated()["split"], "blocks": [{"part": part, "length": span} for part, span in blocks.items()]},
         "streams": {**example["streams"], "additional": {"bars": bars}},
     }

@@ -52,7 +52,7 @@ def _small(sections: Mapping[str, Any], files: Mapping[str, str]) -> Mapping[str
         "first_day": "2024-03-04",
         "last_day": "2024-03-06",
         "minimum_history": "PT3H",
-        "labels": {"horizon_seconds": 600, "decision_stride_seconds": 600, "training_phase_seconds": 600},
+        "labels": {"horizons_seconds": [600], "decision_stride_seconds": 600, "training_phase_seconds": 600},
         "split": {"blocks": [{"part": part, "length": span} for part, span in blocks.items()]},
         "streams": {
             "additional": {

@@ -45,7 +45,7 @@ def test_nothing_is_stale_after_a_run(made_world: World):
             {"raw_depth", "book_snapshots", "aligned_grid", "daily_aggregates", "dataset"},
         ),
         ({"long_term": {"regimes": {"trend_threshold": 1.5}}}, {"market_regime"}),
-        ({"datasets": {"demo": {"labels": {"horizon_seconds": 3600}}}}, {"dataset"}),
+        ({"datasets": {"demo": {"labels": {"horizons_seconds": [3600]}}}}, {"dataset"}),
         ({"platform": {"owner": "team:other"}}, set()),
         ({"training": {"max_epochs": 3}}, set()),
     ],

@@ -5,13 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trademl_assets.datasets.parameters import ScalingParameters, WeightParameters
-from trademl_assets.datasets.scaling import evenly_spaced, fit_scaling, training_steps
+from trademl_assets.datasets.scaling import ScalingParameters, evenly_spaced, fit_scaling, training_steps
 from trademl_assets.datasets.splits import Block
-from trademl_assets.datasets.weights import sample_weights
 from trademl_assets_tests.datasets.examples import stated
-
-DAY = 86_400_000_000
 
 
 def scaling_of(**changes: object) -> ScalingParameters:
@@ -55,21 +51,6 @@ def test_thinning_keeps_order_and_both_ends(count: int, at_most: int) -> None:
     assert np.all(np.diff(found) > 0)
     assert found[0] == 0
     assert at_most == 1 or found[-1] == count - 1
-
-
-def test_a_sample_one_half_life_older_weighs_half() -> None:
-    t0 = np.asarray([0, 10, 20, 30]) * DAY
-    training = np.asarray([True, True, True, False])
-    weights = sample_weights(t0, training, WeightParameters(half_life_days=10.0))
-    assert weights[1] / weights[2] == pytest.approx(0.5)
-    assert weights[0] / weights[1] == pytest.approx(0.5)
-    assert weights[:3].mean() == pytest.approx(1.0)
-    assert weights[3] == 1.0
-
-
-def test_without_a_half_life_all_weigh_one() -> None:
-    equal = WeightParameters(half_life_days=None)
-    assert sample_weights(np.arange(3) * DAY, np.ones(3, bool), equal).tolist() == [1, 1, 1]
 
 
 def test_only_steps_of_training_blocks_are_fitted_on() -> None:
