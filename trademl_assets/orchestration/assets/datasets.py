@@ -35,7 +35,8 @@ def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         write_dataset(work.writer, parts)
         work.run.log_parameters(parameters.model_dump(mode="json"))
         numbers = {f"{part}_n_eff": value for part, value in parts.recipe["effective_samples"].items()}
-        texts = {"warnings": "; ".join(parts.recipe["warnings"])} if parts.recipe["warnings"] else {}
+        told = {name: "; ".join(parts.recipe[name]) for name in ("warnings", "split_notes")}
+        texts = {name: text for name, text in told.items() if text}
         return Facts(
             numbers=numbers,
             texts=texts,
