@@ -43,9 +43,14 @@ class Fold:
     def __post_init__(self) -> None:
         """Refuse what is no fold."""
         if not self.train or not self.validation:
-            raise ValueError(f"a fold needs training and validation time, found {self.train} and {self.validation}")
+            found = ", ".join(str(span) for span in (*self.train, *self.validation))
+            raise ValueError(
+                f"a fold needs training and validation time, found {found or 'neither'}: use fewer or longer pieces, or "
+                "look whether the embargo after held-out blocks leaves any training"
+            )
         if cut_out(self.validation, self.train) != self.validation:
-            raise ValueError(f"training {self.train} and validation {self.validation} of a fold overlap")
+            train, validation = (", ".join(map(str, spans)) for spans in (self.train, self.validation))
+            raise ValueError(f"training ({train}) and validation ({validation}) of a fold overlap")
 
 
 @dataclass(frozen=True)
