@@ -25,6 +25,8 @@ from trademl_assets.sources.formats.tables import Table, TableCaps, TextConventi
 
 MONTH_PLACEHOLDER = re.compile(r"\{month(?::([^{}]+))?\}")
 ISO_MONTH = "%Y-%m"
+WHOLE_MINUTES = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}$"
+"""Text of an instant without seconds, as trading terminals export bars."""
 KLINE_COLUMNS = (
     "open_time",
     *PRICES,
@@ -231,6 +233,8 @@ def _named(month: date, match: re.Match[str]) -> str:
 def _instants(table: Table, reading: _Reading, origin: str) -> tuple[NDArray[np.int64], str]:
     """Openings in microseconds, (rows,), and the unit that was found."""
     values = table.read({reading.time.column: None}, None)[reading.time.column]
+    if values.dtype == pl.String and values.str.contains(WHOLE_MINUTES).all():
+        values = values + ":00"
     instants, unit = read_instants(values, reading.time, None, origin)
     return instants - reading.shift_us, unit
 

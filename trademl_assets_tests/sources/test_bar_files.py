@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -144,6 +145,45 @@ def test_a_missing_file_and_a_stranger_are_refused(tmp_path: Path):
 def test_a_file_without_bars_of_the_month_gives_none(tmp_path: Path):
     walk(at("2024-03-01T00:00:00"), 3).write_parquet(tmp_path / "a.parquet")
     assert source("bar_files", tmp_path / "a.parquet").bars(ABC, FIRST, LAST).is_empty()
+
+
+def test_instants_in_whole_minutes_and_no_header_are_read_as_terminals_write_them(tmp_path: Path):
+    rows = walk(at("2024-02-01T00:00:00"), 3)
+    text = rows.select(pl.col("ts").dt.strftime("%Y-%m-%d %H:%M"), "open", "high", "low", "close", "volume")
+    (tmp_path / "a.csv").write_text(text.write_csv(include_header=False))
+    changes = {
+        "columns": {**NAMED, "trades": None, "taker_buy_volume": None},
+        "headerless_columns": ["ts", "open", "high", "low", "close", "volume"],
+        "time": {"column": "ts", "unit": "sniff", "zone": "UTC"},
+    }
+    read = source("bar_files", tmp_path / "a.csv", **changes).bars(ABC, FIRST, LAST)
+    assert read["ts"].equals(rows["ts"])
+    assert read["close"].equals(rows["close"])
+
+
+@pytest.mark.parametrize("kind", ["binance_klines", "bar_files"])
+def test_a_damaged_file_is_refused_by_name_or_still_a_table_of_bars(tmp_path: Path, kind: str):
+    rows = walk(at("2024-02-01T00:00:00"), 200).with_columns(taker_buy_volume=pl.lit(1.0))
+    file = tmp_path / "a"
+    if kind == "bar_files":
+        rows.write_parquet(file)
+    else:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.csv", kline_text(rows, microseconds=True, header=False))
+    sound, rng, refusals = file.read_bytes(), np.random.default_rng(4), []
+    for _ in range(80):
+        damaged = bytearray(sound)
+        for place in rng.integers(0, len(sound), int(rng.integers(1, 6))):
+            damaged[place] = int(rng.integers(0, 256))
+        file.write_bytes(bytes(damaged[: int(rng.integers(1, len(sound)))] if rng.random() < 0.3 else damaged))
+        try:
+            read = source(kind, file).bars(ABC, FIRST, LAST)
+        except SourceError as error:
+            refusals.append(str(error))
+            continue
+        assert dict(read.schema) == dict(BAR_SCHEMA)
+    assert len(refusals) > 20
+    assert all("bars of ABC from 2024-02-01 to 2024-02-29" in refusal for refusal in refusals)
 
 
 @pytest.mark.parametrize(
