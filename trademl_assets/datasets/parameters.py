@@ -9,7 +9,7 @@ from trademl_assets.datasets import bars_stream, external_stream, split_paramete
 from trademl_assets.datasets.label_parameters import LabelParameters
 from trademl_assets.datasets.scaling import ScalingParameters
 from trademl_assets.datasets.split_kinds import SplitLayout, lay_split, refuse_short_embargo
-from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind
+from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind, declared_lags, refuse_short_lags
 from trademl_assets.datasets.weights import WeightParameters
 from trademl_assets.foundation.calendar import day_bounds, day_start, from_microseconds
 from trademl_assets.foundation.choice import chosen, known
@@ -114,9 +114,17 @@ class SegmentParameters(Parameters):
 
 
 class AuditParameters(Parameters):
-    """How hard the leakage audit looks: random cuts of the future perturbation, and their seed."""
+    """How hard the leakage audit looks.
 
-    cuts: int = Field(ge=1)
+    What follows a cut becomes noise: at `random_cuts` random steps, and at no more than `edge_cuts_at_most` edges:
+    begins and ends of every instrument's gaps, day borders, publications, in fair shares. Of a day's raw rows,
+    `raw_cuts` random steps and as many edges at most are cut, each looked at with the rows within `raw_reach` of it.
+    """
+
+    random_cuts: int = Field(ge=50)
+    edge_cuts_at_most: int = Field(ge=0, le=200)
+    raw_cuts: int = Field(ge=1)
+    raw_reach: timedelta = Field(gt=timedelta(0))
     seed: int = Field(ge=0)
 
 
@@ -172,6 +180,7 @@ class DatasetParameters(Parameters):
             self.labels.longest_horizon_seconds,
             self.streams.short_lookback,
         )
+        refuse_short_lags(declared_lags(self.streams.additional), self.labels.longest_horizon_seconds)
         return self
 
     @model_validator(mode="after")

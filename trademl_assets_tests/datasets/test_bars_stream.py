@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from trademl_assets.datasets.build import DatasetParts
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
 from trademl_assets.datasets.leakage import SHIPPED, audit, audit_streams
-from trademl_assets.datasets.perturbation import first_difference
+from trademl_assets.datasets.perturbation import first_difference, make_futures
 from trademl_assets.datasets.stream_kinds import make_additional
 from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.foundation.errors import ConfigError
@@ -109,7 +109,7 @@ def test_the_audit_finds_bars_that_show_the_next_one(parts: DatasetParts, ingred
     def leaking(some: Ingredients) -> NDArray[np.float32]:
         return np.roll(make_additional(some, "bars"), -1, axis=0)
 
-    assert first_difference(leaking, ingredients, 2000, 500, np.random.default_rng(1)) == 2000
+    assert first_difference(leaking, make_futures(ingredients, 2000, 500, np.random.default_rng(1))) == 2000
 
 
 def test_noise_after_a_step_reaches_the_bars(ingredients: Ingredients):
@@ -117,7 +117,7 @@ def test_noise_after_a_step_reaches_the_bars(ingredients: Ingredients):
         assert some.series.bars is not None
         return np.nan_to_num(np.roll(some.series.bars[:, 0], -1, axis=0)).astype(np.float32)
 
-    assert first_difference(shifted, ingredients, 1000, 100, np.random.default_rng(1)) == 1000
+    assert first_difference(shifted, make_futures(ingredients, 1000, 100, np.random.default_rng(1))) == 1000
 
 
 def with_streams(**changes: Any) -> dict[str, Any]:
