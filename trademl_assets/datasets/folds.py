@@ -43,9 +43,9 @@ class Fold:
     def __post_init__(self) -> None:
         """Refuse what is no fold."""
         if not self.train or not self.validation:
-            found = ", ".join(str(span) for span in (*self.train, *self.validation))
+            found = ", ".join(str(span) for span in (*self.train, *self.validation)) or "neither"
             raise ValueError(
-                f"a fold needs training and validation time, found {found or 'neither'}: use fewer or longer pieces, or "
+                f"a fold needs training and validation time, found {found}: use fewer or longer pieces, or "
                 "look whether the embargo after held-out blocks leaves any training"
             )
         if cut_out(self.validation, self.train) != self.validation:

@@ -161,6 +161,19 @@ def test_an_embargo_shorter_than_the_look_back_is_refused_where_training_follows
         assert parameters_of(values).layout.blocks
 
 
+def test_the_short_look_back_is_that_of_additional_streams_where_there_are_no_others() -> None:
+    values = stated()
+    extra = {"lookback": "P3D", "kind": "external_series", "parameters": {"series": "index", "full_age_seconds": 60}}
+    assert parameters_of(values).streams.short_lookback == timedelta(hours=12)
+    values["streams"]["mask"]["lookback"] = "PT13H"
+    values["streams"]["additional"] = {"index": extra}
+    assert parameters_of(values).streams.short_lookback == timedelta(hours=13)
+    values["streams"] |= {"book": None, "price": None, "mask": None}
+    assert parameters_of(values).streams.short_lookback == timedelta(days=3)
+    values["streams"]["additional"] = {}
+    assert parameters_of(values).streams.short_lookback == timedelta(0)
+
+
 def test_folds_that_train_after_their_validation_need_the_embargo_too() -> None:
     values = stated()
     combinatorial = {
