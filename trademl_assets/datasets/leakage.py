@@ -8,6 +8,7 @@ from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.leakage_findings import Finding, LeakageReport
 from trademl_assets.datasets.leakage_fits import audit_fits
 from trademl_assets.datasets.leakage_labels import audit_labels
+from trademl_assets.datasets.leakage_raw import RawStages, audit_raw
 from trademl_assets.datasets.leakage_spans import audit_spans
 from trademl_assets.datasets.leakage_streams import (
     SHIPPED,
@@ -21,11 +22,16 @@ from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.series import GridFrame
 from trademl_assets.storage.commit import ArtifactStore
 
-__all__ = ["SHIPPED", "Audited", "Finding", "LeakageReport", "audit", "audit_parts"]
+__all__ = ["SHIPPED", "Audited", "Finding", "LeakageReport", "RawStages", "audit", "audit_parts"]
 
 
-def audit(store: ArtifactStore, experiment: str) -> LeakageReport:
+def audit(store: ArtifactStore, experiment: str, stages: RawStages | None = None) -> LeakageReport:
     """Audit a materialised dataset against the partitions it was built from.
+
+    Args:
+        store: where they lie.
+        experiment: the dataset.
+        stages: how raw rows become a grid; without it the raw stages are not audited, and the report says so.
 
     Raises:
         MissingPartitionError, CorruptArtifactError: the dataset or its upstream cannot be read.
@@ -37,10 +43,12 @@ def audit(store: ArtifactStore, experiment: str) -> LeakageReport:
         recipe=store.read_json(DATASET_ASSET, experiment, "recipe"),
         upstream=dict(manifest.upstream),
     )
-    return audit_parts(store, parts, SHIPPED)
+    return audit_parts(store, parts, SHIPPED, stages)
 
 
-def audit_parts(store: ArtifactStore, parts: DatasetParts, audited: Audited) -> LeakageReport:
+def audit_parts(
+    store: ArtifactStore, parts: DatasetParts, audited: Audited, stages: RawStages | None = None
+) -> LeakageReport:
     """Audit a dataset's parts.
 
     The inputs are read again from the store as the recipe's parameters say, so that what the parts hold is compared
@@ -61,5 +69,6 @@ def audit_parts(store: ArtifactStore, parts: DatasetParts, audited: Audited) -> 
             *audit_publications(ingredients),
             *audit_lags(ingredients, audited),
             *audit_long_term(parts, ingredients),
+            *audit_raw(store, parameters, stages, audited.snapshots),
         )
     )

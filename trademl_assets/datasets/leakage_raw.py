@@ -42,7 +42,10 @@ NO_LIMITS: Mapping[str, Any] = {
     "min_coverage_seconds": 0.0,
 }
 """What lifts the limits of verdicts on whole days, so that a stretch of one can be looked at."""
+WHOLE_DAY = "over the whole day"
 Arrays = Mapping[str, NDArray[Any]]
+
+_INSTANT = pl.col("ts").dt.timestamp("us")
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def audit_raw(
 
 def randomise_rows_after(rows: pl.DataFrame, last_us: int, rng: np.random.Generator) -> pl.DataFrame:
     """The rows up to `last_us`; of later instants some are gone, the others have other prices and quantities."""
-    earlier = pl.col("ts").dt.timestamp("us") <= last_us
+    earlier = last_us >= _INSTANT
     instants = rows.filter(~earlier).select(pl.col("ts").unique(maintain_order=True))
     kept = instants.filter(pl.Series(rng.random(instants.height) < KEPT_SHARE))
     shocks = kept.with_columns(
@@ -121,26 +124,24 @@ def _perturb(
     rows: pl.DataFrame, raw: RawDay, stages: RawStages, snapshots: SnapshotFunction, audit: AuditParameters
 ) -> Finding:
     rng, stages = np.random.default_rng(audit.seed), _without_verdicts(stages)
-    cadence_us = stages.grid.cadence_seconds * MICROSECONDS_PER_SECOND
-    reach_us, midnight = audit.raw_reach // timedelta(microseconds=1), to_microseconds(day_start(raw.day))
-    cuts = _choose_cuts(_grid(snapshots(rows, raw, stages), raw, stages)["state"][:, 0], audit.raw_cuts, rng)
+    made = _made(rows, raw, stages, snapshots)
+    cuts = _choose_cuts(made[1]["state"][:, 0], audit, rng)
+    whole_days = set(cuts.chosen[WHOLE_DAY].tolist()) if WHOLE_DAY in cuts.chosen else set()
+    reach_us, midnight_us = audit.raw_reach // timedelta(microseconds=1), to_microseconds(day_start(raw.day))
     leaks = []
     for cut in cuts.steps.tolist():
-        last_us = midnight + cut * cadence_us
-        local = rows.filter(pl.col("ts").dt.timestamp("us").is_between(last_us - reach_us, last_us + reach_us))
-        ended = local.filter(pl.col("ts").dt.timestamp("us") <= last_us)
-        if ended.is_empty():
-            continue
-        expected = _made(local, raw, stages, snapshots)
-        for other in (randomise_rows_after(local, last_us, rng), ended):
+        last_us = midnight_us + cut * stages.grid.cadence_seconds * MICROSECONDS_PER_SECOND
+        around = _INSTANT.is_between(last_us - reach_us, last_us + reach_us)
+        local = rows if cut in whole_days else rows.filter(around)
+        expected = made if cut in whole_days else _made(local, raw, stages, snapshots)
+        for other in (randomise_rows_after(local, last_us, rng), local.filter(last_us >= _INSTANT)):
             changed = _first_difference(expected, _made(other, raw, stages, snapshots), cut, last_us)
             if changed:
                 leaks.append(f"a cut at {_when(last_us)} changes {changed}")
                 break
     where = f"{raw.instrument.name} {raw.day.isoformat()}"
-    return Finding.of(
-        UNMOVED, holds=not leaks, detail="; ".join([where, *(leaks[:1] or [f"{cuts}, all bit-identical"])])
-    )
+    found = f"{len(leaks)} of {len(cuts.steps)} cuts: {leaks[0]}" if leaks else f"{cuts}, all bit-identical"
+    return Finding.of(UNMOVED, holds=not leaks, detail=f"{where}; {found}")
 
 
 def _made(
@@ -159,7 +160,7 @@ def _grid(snapshots: pl.DataFrame, raw: RawDay, stages: RawStages) -> Arrays:
 def _first_difference(
     expected: tuple[pl.DataFrame, Arrays], other: tuple[pl.DataFrame, Arrays], cut: int, last_us: int
 ) -> str:
-    known = pl.col("ts").dt.timestamp("us") <= last_us
+    known = last_us >= _INSTANT
     if not expected[0].filter(known).equals(other[0].filter(known)):
         return "snapshots before it"
     for name, array in expected[1].items():
@@ -168,15 +169,17 @@ def _first_difference(
     return ""
 
 
-def _choose_cuts(state: NDArray[np.uint8], count: int, rng: np.random.Generator) -> Cuts:
+def _choose_cuts(state: NDArray[np.uint8], audit: AuditParameters, rng: np.random.Generator) -> Cuts:
+    """Random steps, edges of gaps, and the middle, first quarter, first eighth … of the day with all of its rows."""
     begins, ends = observation_edges(state == OBSERVED)
-    shares = fair_shares([len(begins), len(ends)], count)
-    drawn = [
-        np.sort(rng.choice(edges, share, replace=False)) for edges, share in zip((begins, ends), shares, strict=True)
-    ]
-    random = 1 + rng.choice(len(state) - 2, size=min(count, len(state) - 2), replace=False)
-    kinds = ("at random", "where a gap begins", "where a gap ends")
-    return Cuts.of(dict(zip(kinds, [np.sort(random), *drawn], strict=True)))
+    shares = fair_shares([len(begins), len(ends)], audit.raw_cuts)
+    begins, ends = (
+        rng.choice(edges, share, replace=False) for edges, share in zip((begins, ends), shares, strict=True)
+    )
+    random = 1 + rng.choice(len(state) - 2, size=min(audit.raw_cuts, len(state) - 2), replace=False)
+    halves = np.asarray([len(state) >> number for number in range(1, audit.raw_whole_day_cuts + 1)], dtype=np.int64)
+    kinds = {"at random": random, "where a gap begins": begins, "where a gap ends": ends, WHOLE_DAY: halves[halves > 0]}
+    return Cuts.of({kind: np.sort(steps) for kind, steps in kinds.items()})
 
 
 def _without_verdicts(stages: RawStages) -> RawStages:

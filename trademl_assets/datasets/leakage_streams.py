@@ -15,6 +15,7 @@ from trademl_assets.datasets.ingredients import Ingredients
 from trademl_assets.datasets.label_kinds import LabelKind
 from trademl_assets.datasets.leakage_findings import Finding
 from trademl_assets.datasets.leakage_fits import FitFunction, fits_of
+from trademl_assets.datasets.leakage_raw import SnapshotFunction, make_snapshots
 from trademl_assets.datasets.perturbation import (
     Futures,
     StreamFunction,
@@ -34,16 +35,20 @@ Look = Callable[[Futures], int | None]
 """The first step up to a cut at which something changes, None where nothing does."""
 
 
+def lags_of(ingredients: Ingredients) -> dict[str, tuple[int, ...]]:
+    """Lags in seconds of the targets that additional streams carry, by stream."""
+    return declared_lags(ingredients.parameters.streams.additional)
+
+
 @dataclass(frozen=True)
 class Audited:
-    """The functions an audit puts to the test: streams, everything fitted, the lags that stream kinds declare."""
+    """The functions an audit puts to the test: streams, everything fitted, declared lags, snapshots of raw rows."""
 
     price: StreamFunction = make_price
     clock: Callable[[Ingredients, ClockFits], NDArray[np.float32]] = make_clock
     fits: FitFunction = fits_of
-    lags: Callable[[Ingredients], Mapping[str, tuple[int, ...]]] = lambda some: declared_lags(
-        some.parameters.streams.additional
-    )
+    lags: Callable[[Ingredients], Mapping[str, tuple[int, ...]]] = lags_of
+    snapshots: SnapshotFunction = make_snapshots
 
 
 SHIPPED = Audited()

@@ -118,13 +118,15 @@ class AuditParameters(Parameters):
 
     What follows a cut becomes noise: at `random_cuts` random steps, and at no more than `edge_cuts_at_most` edges:
     begins and ends of every instrument's gaps, day borders, publications, in fair shares. Of a day's raw rows,
-    `raw_cuts` random steps and as many edges at most are cut, each looked at with the rows within `raw_reach` of it.
+    `raw_cuts` random steps and as many edges at most are cut, each looked at with the rows within `raw_reach` of it;
+    `raw_whole_day_cuts` more, in the middle, at the first quarter, the first eighth …, are looked at with all rows.
     """
 
     random_cuts: int = Field(ge=50)
     edge_cuts_at_most: int = Field(ge=0, le=200)
     raw_cuts: int = Field(ge=1)
     raw_reach: timedelta = Field(gt=timedelta(0))
+    raw_whole_day_cuts: int = Field(ge=0, le=10)
     seed: int = Field(ge=0)
 
 

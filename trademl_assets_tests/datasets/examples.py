@@ -67,7 +67,14 @@ def stated() -> dict[str, Any]:
             "rows_at_most": 500,
         },
         "segments": {"length": "P1D", "anchor_lookback": "P1D"},
-        "audit": {"random_cuts": 50, "edge_cuts_at_most": 60, "raw_cuts": 2, "raw_reach": "PT1H", "seed": 7},
+        "audit": {
+            "random_cuts": 50,
+            "edge_cuts_at_most": 60,
+            "raw_cuts": 2,
+            "raw_reach": "PT1H",
+            "raw_whole_day_cuts": 2,
+            "seed": 7,
+        },
     }
 
 

@@ -59,7 +59,13 @@ def _small(sections: Mapping[str, Any], files: Mapping[str, str]) -> Mapping[str
                 "bars": {**dataset["streams"]["additional"]["bars"], "parameters": {"reference_volumes": references}}
             }
         },
-        "audit": {"random_cuts": 50, "edge_cuts_at_most": 10, "raw_cuts": 2, "raw_reach": "PT1H"},
+        "audit": {
+            "random_cuts": 50,
+            "edge_cuts_at_most": 10,
+            "raw_cuts": 2,
+            "raw_reach": "PT1H",
+            "raw_whole_day_cuts": 1,
+        },
     }
     time = {"column": "ts", "unit": "sniff", "zone": None}
     columns = {"trades": "trades", "taker_buy_volume": "taker_buy_volume"}

@@ -120,7 +120,14 @@ def dataset_values() -> dict[str, Any]:
             "rows_at_most": 1000,
         },
         "segments": {"length": "P1D", "anchor_lookback": "PT12H"},
-        "audit": {"random_cuts": 50, "edge_cuts_at_most": 10, "raw_cuts": 2, "raw_reach": "PT1H", "seed": 7},
+        "audit": {
+            "random_cuts": 50,
+            "edge_cuts_at_most": 10,
+            "raw_cuts": 2,
+            "raw_reach": "PT1H",
+            "raw_whole_day_cuts": 2,
+            "seed": 7,
+        },
     }
 
 
