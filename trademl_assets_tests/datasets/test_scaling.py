@@ -2,12 +2,17 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trademl_assets.datasets.build import fit_streams
+from trademl_assets.datasets.ingredients import read_ingredients
+from trademl_assets.datasets.perturbation import randomise_after
 from trademl_assets.datasets.scaling import ScalingParameters, evenly_spaced, fit_scaling, training_steps
 from trademl_assets.datasets.splits import Block
-from trademl_assets_tests.datasets.examples import stated
+from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets_tests.datasets.conftest import FRAME
+from trademl_assets_tests.datasets.examples import parameters_of, stated
 
 
 def scaling_of(**changes: object) -> ScalingParameters:
@@ -20,6 +25,46 @@ def test_a_normal_column_gets_its_mean_and_standard_deviation(method: str) -> No
     fitted = fit_scaling(rows, ("a", "b"), scaling_of(method=method))
     assert fitted.center == pytest.approx([3.0, -1.0], abs=0.05)
     assert fitted.scale == pytest.approx([2.0, 0.5], rel=0.03)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50))
+def test_the_least_and_the_greatest_training_value_become_minus_one_and_one(values: list[float]) -> None:
+    rows = np.asarray(values)[:, None]
+    fitted = fit_scaling(rows, ("a",), scaling_of(method="min_max", constant_below=1e-3))
+    scaled = (rows - fitted.center) / fitted.scale
+    if fitted.constant:
+        assert np.ptp(rows) <= 2e-3
+    else:
+        assert [scaled.min(), scaled.max()] == pytest.approx([-1.0, 1.0])
+
+
+@pytest.mark.parametrize("method", ["robust", "standard", "min_max"])
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_what_is_held_out_changes_no_fit(filled_store: ArtifactStore, method: str, seed: int) -> None:
+    values = stated()
+    values["scaling"] |= {"method": method}
+    ingredients = read_ingredients(filled_store, parameters_of(values), FRAME)
+    rng = np.random.default_rng(seed)
+
+    before, _ = fit_streams(ingredients)
+    after, _ = fit_streams(randomise_after(ingredients, ingredients.training_span_us[1], rng))
+
+    assert {name: fitted.as_dict() for name, fitted in after.items()} == {
+        name: fitted.as_dict() for name, fitted in before.items()
+    }
+
+
+@pytest.mark.parametrize("method", ["robust", "standard", "min_max"])
+def test_missing_values_do_not_count(method: str) -> None:
+    rows = np.random.default_rng(0).normal(2.0, 3.0, (400, 2))
+    gaps = rows.copy()
+    gaps[::3, 0] = np.nan
+    fitted = fit_scaling(gaps, ("a", "b"), scaling_of(method=method))
+    alone = fit_scaling(np.delete(rows, np.s_[::3], axis=0)[:, :1], ("a",), scaling_of(method=method))
+    whole = fit_scaling(rows, ("a", "b"), scaling_of(method=method))
+    assert [fitted.center[0], fitted.scale[0]] == pytest.approx([alone.center[0], alone.scale[0]])
+    assert [fitted.center[1], fitted.scale[1]] == pytest.approx([whole.center[1], whole.scale[1]])
 
 
 def test_a_constant_column_is_named_and_left_unscaled_unless_it_has_a_floor() -> None:
