@@ -15,6 +15,7 @@ BENCHMARKS = (
     "storing",
     "alignment",
     "daily_moments",
+    "purging",
     "extraction",
     "windows",
     "planted_rows",

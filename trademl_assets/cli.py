@@ -1,4 +1,4 @@
-"""The command line: `trademl check`, `run`, `plan`, `state`, `export`, `recognise`. Thin: parses, calls, prints."""
+"""The command line, `trademl check`, `run`, `plan`, `state`, `diff`, `export`, `recognise`: parses, calls, prints."""
 
 import argparse
 import logging
@@ -70,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     recognise = commands.add_parser("recognise", help="say which known format a file of books is")
     recognise.add_argument("file", type=Path, help="the file")
     recognise.set_defaults(command=_recognise)
-    for command in (run, plan, state, export):
+    diff = commands.add_parser("diff", help="what two datasets do not have in common: recipe, data, statistics")
+    diff.add_argument("left", help="experiment whose dataset is compared")
+    diff.add_argument("right", help="experiment that it is compared with")
+    diff.add_argument("--against", type=Path, metavar="FOLDER", help="configuration folder of the second, if another")
+    diff.set_defaults(command=_diff)
+    for command in (run, plan, state, export, diff):
         command.add_argument(
             "--config", type=Path, metavar="FOLDER", help="configuration folder, in place of TRADEML_CONFIG"
         )
@@ -110,6 +115,22 @@ def _state(options: argparse.Namespace) -> int:
     for each in target_states(_configuration(options)):
         cells = (each.partitions, each.materialised, each.stale, each.rows, f"{each.megabytes:.1f}")
         table.add_row(each.asset, *(str(cell) for cell in cells))
+    CONSOLE.print(table)
+    return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from trademl_assets.datasets.differences import differences  # noqa: PLC0415 -- tables are slow to import
+    from trademl_assets.notebook import open_dataset  # noqa: PLC0415 -- as above
+
+    left = open_dataset(options.left, config=options.config)
+    found = differences(left, open_dataset(options.right, config=options.against or options.config))
+    if not found:
+        _say(f"{options.left} and {options.right} are the same")
+        return 0
+    table = Table("", "what", options.left, options.right)
+    for each in found:
+        table.add_row(each.section, each.name, each.left, each.right)
     CONSOLE.print(table)
     return 0
 

@@ -9,6 +9,7 @@ import dagster as dg
 
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import configuration_from_environment
+from trademl_assets.orchestration.assets.candles import build_candle_assets
 from trademl_assets.orchestration.assets.coverage import build_coverage_assets
 from trademl_assets.orchestration.assets.datasets import build_dataset_assets
 from trademl_assets.orchestration.assets.evaluation import build_evaluation_assets
@@ -49,13 +50,9 @@ def build_definitions(configuration: Configuration, overrides: Mapping[str, Any]
 
 def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Definitions:
     deployment = Deployment.of(configuration)
-    stages = [
-        build_source_assets,
-        build_order_book_assets,
-        build_coverage_assets,
-        build_grid_assets,
-        build_long_term_assets,
-    ]
+    stages = [build_source_assets, build_candle_assets]
+    if configuration.market.delivers_books:
+        stages += [build_order_book_assets, build_coverage_assets, build_grid_assets, build_long_term_assets]
     if configuration.datasets:
         stages.append(build_dataset_assets)
     if configuration.datasets and configuration.models:

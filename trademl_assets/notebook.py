@@ -4,7 +4,7 @@ Everything reads the deployment that TRADEML_CONFIG names, or the folder that is
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,13 +81,41 @@ def export_book(instrument: str, day: date | str, folder: Path, *, config: Path 
 def open_dataset(experiment: str, *, config: Path | None = None) -> "Dataset":
     """Open the dataset of an experiment: its sample index over memory-mapped streams.
 
+    `open_dataset("…").sample("2024-01-31T12:30")` is one sample, iterating gives them all.
+
     Raises:
-        MissingPartitionError: It was never built.
-        DataQualityError: A partition it is built on has changed or is missing.
+        MissingPartitionError: It, or a partition it is built on, was never built.
+        CorruptArtifactError: A partition it is built on has changed.
     """
     from trademl_assets.datasets.windows import open_dataset as open_in  # noqa: PLC0415 -- imported where it is used
 
     return open_in(_store(_configuration(config)), experiment)
+
+
+def plot_sample(
+    experiment: str,
+    t: datetime | str,
+    *,
+    instrument: str | None = None,
+    horizon_seconds: int | None = None,
+    config: Path | None = None,
+) -> Picture:
+    """Draw what a sample's windows show: book, path of the mid, masks, clock.
+
+    Args:
+        experiment: Name of the dataset.
+        t: Instant of the decision, a datetime or ISO text, UTC where it has no offset.
+        instrument: Labelled instrument, where the dataset has several at an instant.
+        horizon_seconds: Horizon of the label, where it has several.
+        config: Folder of the deployment; None takes the one that TRADEML_CONFIG names.
+
+    Raises:
+        ConfigError: No sample, or several, were decided then; otherwise as `open_dataset`.
+    """
+    from trademl_assets.datasets.sample_plots import draw_sample  # noqa: PLC0415 -- matplotlib is slow to import
+
+    dataset = open_dataset(experiment, config=config)
+    return Picture(draw_sample(dataset, dataset.sample(t, instrument=instrument, horizon_seconds=horizon_seconds).row))
 
 
 def load_model(experiment: str, model: str, *, config: Path | None = None) -> "TrainedModel":

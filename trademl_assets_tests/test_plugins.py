@@ -67,6 +67,7 @@ def market_section() -> dict[str, Any]:
         "sources": {"book": book},
         "depth_source": "book",
         "snapshot_source": None,
+        "candle_source": None,
         "aggregate_source": None,
         "optimum_source": None,
         "series": {},

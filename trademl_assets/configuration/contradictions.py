@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from trademl_assets.candles.parameters import CandleParameters
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.grid.alignment import GridParameters
@@ -10,6 +11,7 @@ from trademl_assets.models.registry import ModelParameters
 from trademl_assets.order_book.compression import CompressionParameters, DistanceBins
 from trademl_assets.order_book.sequence import OrderBookParameters
 from trademl_assets.order_book.standard_steps import ThinParameters
+from trademl_assets.sources.bar_files import BarFiles
 from trademl_assets.sources.market import MarketParameters
 from trademl_assets.sources.planted_parameters import PlantedMarketParameters
 from trademl_assets.training.parameters import TrainingParameters
@@ -92,27 +94,81 @@ def long_term_contradictions(
             yield ("long_term", "level_groups", str(number), "last_slot"), problem
 
 
+def candle_contradictions(market: MarketParameters, candles: CandleParameters) -> Iterator[Contradiction]:
+    """Yield bars of another length than the candles are to have."""
+    source = market.sources.get(market.candle_source or "")
+    if source is None or not isinstance(source.parameters, BarFiles):
+        return
+    if source.parameters.bar_seconds != candles.cadence_seconds:
+        place = ("market", "sources", str(market.candle_source), "parameters", "bar_seconds")
+        yield place, f"{source.parameters.bar_seconds} differs from {candles.cadence_seconds} in candles.yaml"
+
+
 def dataset_contradictions(
-    experiment: str, dataset: DatasetParameters, market: MarketParameters, grid: GridParameters
+    experiment: str,
+    dataset: DatasetParameters,
+    market: MarketParameters,
+    grid: GridParameters,
+    candles: CandleParameters,
 ) -> Iterator[Contradiction]:
-    """Yield what a dataset asks of the market or of the grid in vain."""
+    """Yield what a dataset asks of the market, of the grid or of the candles in vain."""
     place = ("datasets", experiment)
     for name in dataset.instruments:
         if name not in market.instruments_by_name():
             yield (*place, "instruments"), _no_instrument(name, market)
-    if dataset.first_day < market.first_day or dataset.last_day > market.last_day:
-        asked, books = f"{dataset.first_day} to {dataset.last_day}", f"{market.first_day} to {market.last_day}"
-        yield (*place, "first_day"), f"days {asked} reach beyond the books of market.yaml ({books})"
+    from_candles = dataset.series_from == "candles"
+    begin, what = (market.history_first_day, "candles") if from_candles else (market.first_day, "books")
+    if dataset.first_day < begin or dataset.last_day > market.last_day:
+        asked, there = f"{dataset.first_day} to {dataset.last_day}", f"{begin} to {market.last_day}"
+        yield (*place, "first_day"), f"days {asked} reach beyond the {what} of market.yaml ({there})"
+    if not (market.candle_source is not None if from_candles else market.delivers_books):
+        yield (*place, "series_from"), f"{dataset.series_from}, but market.yaml names no source of {what}"
+    yield from _without_books(place, dataset, market)
+    cadence, file = (candles.cadence_seconds, "candles.yaml") if from_candles else (grid.cadence_seconds, "grid.yaml")
     labels = dataset.labels
-    for key in ("horizon_seconds", "decision_stride_seconds", "training_phase_seconds"):
-        if getattr(labels, key) % grid.cadence_seconds:
-            problem = f"{getattr(labels, key)} is no multiple of cadence_seconds {grid.cadence_seconds} in grid.yaml"
-            yield (*place, "labels", key), problem
+    durations = [("horizons_seconds", seconds) for seconds in labels.horizons_seconds]
+    keys = ("decision_stride_seconds", "decision_phase_seconds", "training_phase_seconds")
+    durations += [(key, getattr(labels, key)) for key in keys]
+    for key, seconds in durations:
+        if seconds % cadence:
+            yield (*place, "labels", key), f"{seconds} is no multiple of cadence_seconds {cadence} in {file}"
+    for series in labels.external_series:
+        if series not in market.series:
+            yield (*place, "labels", "parameters"), _no_series(series, market)
+    yield from _of_additional_streams(place, dataset, market)
+
+
+def _of_additional_streams(
+    place: tuple[str, ...], dataset: DatasetParameters, market: MarketParameters
+) -> Iterator[Contradiction]:
     for name, extra in dataset.streams.additional.items():
+        try:
+            extra.build().columns(dataset.instruments)
+        except ConfigError as error:
+            yield (*place, "streams", "additional", name, "parameters"), str(error)
         for series in extra.build().external_series:
             if series not in market.series:
-                problem = f"reads the external series {series!r}, market.yaml has {', '.join(market.series) or 'none'}"
-                yield (*place, "streams", "additional", name, "parameters"), problem
+                yield (*place, "streams", "additional", name, "parameters"), _no_series(series, market)
+
+
+def _no_series(series: str, market: MarketParameters) -> str:
+    return f"reads the external series {series!r}, market.yaml has {', '.join(market.series) or 'none'}"
+
+
+def _without_books(
+    place: tuple[str, ...], dataset: DatasetParameters, market: MarketParameters
+) -> Iterator[Contradiction]:
+    """Yield streams that read daily facts, which are made from books."""
+    if market.delivers_books:
+        return
+    problem = "reads daily facts of books, and market.yaml names no source of books"
+    if dataset.streams.long_term is not None:
+        yield (*place, "streams", "long_term"), problem
+    daily = {"volume_percentile", "market_regime"} & set(
+        () if dataset.streams.clock is None else dataset.streams.clock.columns
+    )
+    if daily:
+        yield (*place, "streams", "clock", "columns"), f"{', '.join(sorted(daily))} {problem}"
 
 
 def model_contradictions(

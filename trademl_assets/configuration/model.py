@@ -4,8 +4,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from trademl_assets.candles.parameters import CandleParameters
 from trademl_assets.configuration.contradictions import (
     ContradictionsError,
+    candle_contradictions,
     dataset_contradictions,
     grid_contradictions,
     long_term_contradictions,
@@ -38,6 +40,7 @@ class Configuration(Parameters):
         order_book: The steps from raw rows to snapshots, what they may cost, and what a good day is.
         grid: The uniform grid.
         long_term: Market regimes and groups of levels.
+        candles: Cadence of the candles and what a good month is.
         datasets: Datasets by experiment.
         models: Models by name.
         training: How models are trained.
@@ -51,6 +54,7 @@ class Configuration(Parameters):
     order_book: OrderBookParameters
     grid: GridParameters
     long_term: LongTermParameters
+    candles: CandleParameters
     datasets: dict[Name, DatasetParameters]
     models: dict[Name, ModelParameters]
     training: TrainingParameters
@@ -64,12 +68,13 @@ class Configuration(Parameters):
             *grid_contradictions(self.market, self.grid),
             *planted_contradictions(self.market, self.grid, self.order_book.compression),
             *long_term_contradictions(self.market, self.order_book.compression, self.long_term),
+            *candle_contradictions(self.market, self.candles),
             *model_contradictions(self.models, self.datasets),
             *thinning_contradictions(self.order_book, self.grid),
             *search_contradictions(self.models, self.training, self.tuning),
         ]
         for experiment, dataset in self.datasets.items():
-            found += dataset_contradictions(experiment, dataset, self.market, self.grid)
+            found += dataset_contradictions(experiment, dataset, self.market, self.grid, self.candles)
         if found:
             raise ContradictionsError(found)
         return self

@@ -10,18 +10,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.clock import ClockFits, clock_columns, clock_stream, fit_clock
+from trademl_assets.datasets.index_report import describe_blocks, describe_labels, support_warnings
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients, whole_steps
 from trademl_assets.datasets.inputs import GRID_ASSET
 from trademl_assets.datasets.parameters import DatasetParameters
-from trademl_assets.datasets.sample_index import (
-    SampleIndex,
-    class_distribution,
-    describe_blocks,
-    make_index,
-    support_warnings,
-)
+from trademl_assets.datasets.sample_index import SampleIndex, make_index
 from trademl_assets.datasets.scaling import FittedScaling, evenly_spaced, fit_scaling
 from trademl_assets.datasets.series import GridFrame
+from trademl_assets.datasets.split_report import report_split
 from trademl_assets.datasets.stream_kinds import additional_columns, make_additional
 from trademl_assets.datasets.streams import (
     PRICE_COLUMNS,
@@ -29,7 +25,8 @@ from trademl_assets.datasets.streams import (
     long_term_stream,
     price_stream,
 )
-from trademl_assets.grid.encoding import BOOK_FIELDS, MASK_FIELDS
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
+from trademl_assets.grid.encoding import BOOK_FIELDS, MASK_FIELDS, encode_masks
 from trademl_assets.grid.gaps import MISSING
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.partition_writer import PartitionWriter
@@ -43,8 +40,8 @@ class DatasetParts:
 
     Attributes:
         index: the sample index.
-        arrays: the streams the dataset owns: price (T, A*5), clock (T, k), long_term (R, stats, A), and the additional
-            ones (T, k).
+        arrays: the streams the dataset owns: price (T, A*5), clock (T, k), long_term (R, stats, A), the additional
+            ones (T, k), and, of candles, mask (T, A*4).
         recipe: everything decided or fitted, as JSON.
         upstream: "asset/partition" -> content hash of everything it was built from.
     """
@@ -94,6 +91,16 @@ def make_price(ingredients: Ingredients) -> NDArray[np.float32]:
     return price_stream(ingredients.series, ingredients.frame.cadence_seconds, ingredients.parameters.sigma)
 
 
+def make_mask(ingredients: Ingredients) -> NDArray[np.float32]:
+    """The mask stream over a series of candles, (T, A*4), in the grid's fields; ages beyond the longest fill are 1.
+
+    Where the series come from the grid, the mask lies there and is not made.
+    """
+    series, longest_us = ingredients.series, ingredients.frame.max_gap_seconds * MICROSECONDS_PER_SECOND
+    ages_us = (series.age_seconds.astype(np.float64) * MICROSECONDS_PER_SECOND).astype(np.int64)
+    return encode_masks(series.state, np.minimum(ages_us, longest_us), longest_us).astype(np.float32)
+
+
 def make_clock(ingredients: Ingredients, fits: ClockFits) -> NDArray[np.float32]:
     """The clock stream over the ingredients' series; (T, 0) where the dataset has none."""
     clock = ingredients.parameters.streams.clock
@@ -128,6 +135,8 @@ def fit_streams(ingredients: Ingredients) -> tuple[dict[str, FittedScaling], dic
         arrays["price"] = make_price(ingredients)
         names = _per_instrument(parameters.instruments, PRICE_COLUMNS)
         scaling["price"] = fit_scaling(arrays["price"][scaling_steps(ingredients)], names, parameters.scaling)
+    if parameters.streams.mask is not None and parameters.series_from == "candles":
+        arrays["mask"] = make_mask(ingredients)
     if parameters.streams.long_term is not None:
         stream = long_term_stream(ingredients.context, parameters.streams.long_term.statistics)
         fitted = _fit_long_term(stream, ingredients)
@@ -184,18 +193,18 @@ def _recipe(
 ) -> dict[str, Any]:
     parameters, cadence = ingredients.parameters, ingredients.frame.cadence_seconds
     stated = json.loads(parameters.model_dump_json())
-    distribution = class_distribution(index)
     blocks = describe_blocks(index, ingredients)
+    split = report_split(parameters.split, parameters.layout, index.primary, blocks)
     return {
         "target": parameters.target,
         "instruments": list(parameters.instruments),
         "cadence_seconds": cadence,
         "days": [day.isoformat() for day in ingredients.days],
         "labels": stated["labels"],
-        "boundaries_bps": index.edges_bps.tolist(),
-        "class_distribution": distribution,
-        "warnings": support_warnings(distribution, parameters.labels.minimum_class_support),
+        **describe_labels(index),
+        "warnings": [*support_warnings(index, parameters.labels.minimum_class_support), *split.warnings],
         "blocks": blocks,
+        **split.entries,
         "effective_samples": _sum_by_part(blocks),
         "counts": index.counts,
         "segments": {
@@ -232,19 +241,15 @@ def _describe_streams(
 ) -> dict[str, Any]:
     parameters, cadence = ingredients.parameters, ingredients.frame.cadence_seconds
     streams, described = parameters.streams, {}
-    first_day = store.open_arrays(GRID_ASSET, ingredients.days[0].isoformat(), "arrays")
-    whole_grid = ingredients.frame.instruments == parameters.instruments
     for name, stream, fields in (("book", streams.book, BOOK_FIELDS), ("mask", streams.mask, MASK_FIELDS)):
         if stream is not None:
-            columns = _grid_columns(ingredients, len(fields))
-            described[name] = {
-                "columns": list(_per_instrument(parameters.instruments, fields)),
-                "step_shape": [*first_day[name].shape[1:-1], len(columns)],
-                "dtype": str(first_day[name].dtype),
-                "lookback_steps": whole_steps(stream.lookback, cadence, f"streams.{name}.lookback"),
-                "lies_in": GRID_ASSET,
-                "grid_columns": None if whole_grid else columns.tolist(),
-            }
+            lookback = whole_steps(stream.lookback, cadence, f"streams.{name}.lookback")
+            names = _per_instrument(parameters.instruments, fields)
+            described[name] = (
+                _describe_own(arrays[name], names, lookback)
+                if name in arrays
+                else _describe_grid(store, ingredients, name, names, lookback)
+            )
     if streams.price is not None:
         lookback = whole_steps(streams.price.lookback, cadence, "streams.price.lookback")
         names = _per_instrument(parameters.instruments, PRICE_COLUMNS)
@@ -259,6 +264,22 @@ def _describe_streams(
         lookback = whole_steps(extra.lookback, cadence, f"streams.additional.{name}.lookback")
         described[name] = _describe_own(arrays[name], additional_columns(ingredients, name), lookback)
     return described
+
+
+def _describe_grid(
+    store: ArtifactStore, ingredients: Ingredients, name: str, names: Sequence[str], lookback_steps: int
+) -> dict[str, Any]:
+    first_day = store.open_arrays(GRID_ASSET, ingredients.days[0].isoformat(), "arrays")[name]
+    instruments = ingredients.parameters.instruments
+    columns = _grid_columns(ingredients, len(names) // len(instruments))
+    return {
+        "columns": list(names),
+        "step_shape": [*first_day.shape[1:-1], len(columns)],
+        "dtype": str(first_day.dtype),
+        "lookback_steps": lookback_steps,
+        "lies_in": GRID_ASSET,
+        "grid_columns": None if ingredients.frame.instruments == instruments else columns.tolist(),
+    }
 
 
 def _describe_own(array: NDArray[np.float32], columns: Sequence[str], lookback_steps: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trademl_assets.datasets.candle_inputs import read_candles
 from trademl_assets.datasets.clock import ClockInputs
 from trademl_assets.datasets.inputs import (
     AGGREGATES_ASSET,
@@ -21,7 +22,7 @@ from trademl_assets.datasets.inputs import (
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.scaling import training_steps
 from trademl_assets.datasets.series import DailyContext, GridFrame, GridSeries
-from trademl_assets.datasets.splits import Block, lay_blocks
+from trademl_assets.datasets.splits import Block
 from trademl_assets.datasets.streams import SigmaPaths, sigma_paths
 from trademl_assets.datasets.weights import MICROSECONDS_PER_DAY
 from trademl_assets.foundation.calendar import day_bounds, day_start, days_between, to_microseconds
@@ -40,7 +41,7 @@ class Ingredients:
         series: the continuous series of its instruments over all days.
         context: daily vectors and regimes of `lookback_days` days before the first and of all days but the last.
         blocks: the split's blocks in time.
-        external: the external series that additional streams read, by name, as rows of `SERIES_SCHEMA`.
+        external: the external series that additional streams and labels read, by name, as rows of `SERIES_SCHEMA`.
         upstream: "asset/partition" -> content hash of everything read.
     """
 
@@ -122,8 +123,9 @@ def whole_steps(duration: timedelta, cadence_seconds: int, name: str) -> int:
 def read_ingredients(store: ArtifactStore, parameters: DatasetParameters, frame: GridFrame) -> Ingredients:
     """Read the dataset's days and daily context through the store.
 
-    Grid days are required; so are the aggregates and regimes of dataset days where a stream shows them. Of the day
-    before the first, and of the long-term look-back with `missing_days: mark`, whatever exists is taken.
+    Grid days, or months of candles, are required; so are the aggregates and regimes of dataset days where a stream
+    shows them. Of the day before the first, and of the long-term look-back with `missing_days: mark`, whatever exists
+    is taken.
 
     Raises:
         MissingPartitionError: listing what is not there.
@@ -131,19 +133,29 @@ def read_ingredients(store: ArtifactStore, parameters: DatasetParameters, frame:
     """
     labels = parameters.labels
     for name, seconds in (
-        ("labels.horizon_seconds", labels.horizon_seconds),
+        *(("labels.horizons_seconds", horizon) for horizon in labels.horizons_seconds),
+        ("labels.decision_phase_seconds", labels.decision_phase_seconds),
         ("labels.training_phase_seconds", labels.training_phase_seconds),
     ):
         whole_steps(timedelta(seconds=seconds), frame.cadence_seconds, name)
     days = days_between(parameters.first_day, parameters.last_day)
+    series, upstream = _read_series(store, parameters, frame, days)
+    context, read = _read_context(store, parameters, days)
+    blocks = parameters.layout.blocks
+    external, published = read_external(store, parameters.external_series)
+    return Ingredients(parameters, frame, days, series, context, blocks, external, upstream | read | published)
+
+
+def _read_series(
+    store: ArtifactStore, parameters: DatasetParameters, frame: GridFrame, days: tuple[date, ...]
+) -> tuple[GridSeries, dict[str, str]]:
+    if parameters.series_from == "candles":
+        return read_candles(store, days, parameters.instruments, frame)
     series = read_grid(store, days, parameters.instruments, frame)
-    upstream = {
+    hashes = {
         f"{GRID_ASSET}/{day.isoformat()}": store.require(GRID_ASSET, day.isoformat()).content_hash for day in days
     }
-    context, read = _read_context(store, parameters, days)
-    blocks = lay_blocks(parameters.split, parameters.start)
-    external, published = read_external(store, parameters.streams.external_series)
-    return Ingredients(parameters, frame, days, series, context, blocks, external, upstream | read | published)
+    return series, hashes
 
 
 def _read_context(

@@ -18,11 +18,17 @@ BPS = 1e4
 
 
 def decision_steps(
-    first_step: int, last_step: int, steps_per_day: int, cadence_seconds: int, every_seconds: int
+    first_step: int,
+    last_step: int,
+    steps_per_day: int,
+    cadence_seconds: int,
+    *,
+    every_seconds: int,
+    phase_seconds: int,
 ) -> NDArray[np.int64]:
-    """Steps in [first_step, last_step) whose seconds since their midnight are a multiple of `every_seconds`."""
+    """Steps in [first_step, last_step) that lie a multiple of `every_seconds` from `phase_seconds` after midnight."""
     steps = np.arange(first_step, last_step, dtype=np.int64)
-    return np.asarray(steps[(steps % steps_per_day) * cadence_seconds % every_seconds == 0])
+    return np.asarray(steps[((steps % steps_per_day) * cadence_seconds - phase_seconds) % every_seconds == 0])
 
 
 def valid_mids(series: GridSeries, asset: int, max_age_seconds: float) -> NDArray[np.bool_]:
@@ -36,7 +42,15 @@ def forward_returns(mid: Floats, valid: NDArray[np.bool_], steps: NDArray[np.int
     Returns:
         (n,) float64, NaN where either end's mid is not valid or lies beyond the series.
     """
-    ends = steps + horizon_steps
+    return returns_between(mid, valid, steps, steps + horizon_steps)
+
+
+def returns_between(mid: Floats, valid: NDArray[np.bool_], steps: NDArray[np.int64], ends: NDArray[np.int64]) -> Floats:
+    """Log mid returns in bps from each step to its end.
+
+    Returns:
+        (n,) float64, NaN where either end's mid is not valid or lies beyond the series.
+    """
     inside = ends < len(mid)
     reachable = np.where(inside, ends, 0)
     usable = inside & valid[steps] & valid[reachable]
@@ -45,11 +59,21 @@ def forward_returns(mid: Floats, valid: NDArray[np.bool_], steps: NDArray[np.int
     return returns
 
 
-def forward_outcomes(ingredients: "Ingredients", steps: NDArray[np.int64]) -> Outcomes:
-    """What decisions come to over exactly `labels.horizon_seconds`, by the target's mid at both ends."""
-    series, target, labels = ingredients.series, ingredients.target_position, ingredients.parameters.labels
-    valid = valid_mids(series, target, labels.max_mid_age_seconds)
-    horizon_steps = labels.horizon_seconds // ingredients.frame.cadence_seconds
-    returns = forward_returns(series.mid[:, target], valid, steps, horizon_steps)
-    t1 = series.instants_us[steps] + labels.horizon_seconds * MICROSECONDS_PER_SECOND
+def target_mids(ingredients: "Ingredients") -> tuple[Floats, NDArray[np.bool_]]:
+    """(T,) mids of the target, and where they may end a label."""
+    series, target = ingredients.series, ingredients.target_position
+    return series.mid[:, target], valid_mids(series, target, ingredients.parameters.labels.max_mid_age_seconds)
+
+
+def forward_outcomes(ingredients: "Ingredients", steps: NDArray[np.int64], horizon_seconds: int) -> Outcomes:
+    """What decisions come to over exactly the horizon, by the target's mid at both ends."""
+    mid, valid = target_mids(ingredients)
+    returns = forward_returns(mid, valid, steps, horizon_seconds // ingredients.frame.cadence_seconds)
+    t1 = ingredients.series.instants_us[steps] + horizon_seconds * MICROSECONDS_PER_SECOND
     return Outcomes(returns, t1, ~np.isnan(returns))
+
+
+def horizon_sigma(ingredients: "Ingredients", steps: NDArray[np.int64], horizon_seconds: int) -> Floats:
+    """(n,) float64 trailing short sigma of the target at each step times the root of the horizon's steps, bps."""
+    horizon_steps = horizon_seconds // ingredients.frame.cadence_seconds
+    return np.asarray(ingredients.sigma.short[steps, ingredients.target_position] * np.sqrt(horizon_steps))

@@ -1,80 +1,26 @@
 """The typed parameters of a dataset, shaped as they stand in YAML. Every value is written there, none has a default."""
 
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
-from trademl_assets.datasets import external_stream, price_classes  # noqa: F401 -- importing registers the kinds
-from trademl_assets.datasets.label_kinds import LABELS
-from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind
-from trademl_assets.foundation.calendar import day_bounds, day_start
+from trademl_assets.datasets import bars_stream, external_stream, split_parameters  # noqa: F401 -- importing registers the kinds
+from trademl_assets.datasets.label_parameters import LabelParameters
+from trademl_assets.datasets.scaling import ScalingParameters
+from trademl_assets.datasets.split_kinds import SplitLayout, lay_split, refuse_short_embargo
+from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind, declared_lags, refuse_short_lags
+from trademl_assets.datasets.weights import WeightParameters
+from trademl_assets.foundation.calendar import day_bounds, day_start, from_microseconds
 from trademl_assets.foundation.choice import chosen, known
 from trademl_assets.foundation.parameters import Parameters
 
-Part = Literal["train", "validation", "calibration", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "test")
+Part = split_parameters.Part
+PARTS = split_parameters.PARTS
 ClockColumn = Literal["hour", "weekday", "rolling_volatility", "volume_percentile", "market_regime", "days_since_start"]
 LongTermStatistic = Literal["mean_bps", "std_bps", "skew", "kurtosis", "volume", "volatility_bps"]
 StreamName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
 SECONDS_PER_DAY = 86_400
-
-
-class LabelParameters(Parameters):
-    """What is foretold, and when it is decided: the kind of label, and what all kinds share.
-
-    `kind` names the kind of label and `parameters` are its own. No label lasts longer than `horizon_seconds`.
-    `decision_stride_seconds` places the decisions every part has (counted from midnight); `training_phase_seconds`
-    places the additional training-only ones and divides the stride (equal to it: none). A mid at either end of a
-    label must have been observed at most `max_mid_age_seconds` before its grid instant.
-    """
-
-    horizon_seconds: int = Field(gt=0)
-    decision_stride_seconds: int = Field(gt=0)
-    training_phase_seconds: int = Field(gt=0)
-    max_mid_age_seconds: float = Field(ge=0)
-    minimum_class_support: int = Field(ge=0)
-    kind: Annotated[str, AfterValidator(known(LABELS.get))]
-    parameters: Annotated[
-        SerializeAsAny[Parameters], PlainValidator(chosen("kind", lambda kind: LABELS.get(kind).parameters))
-    ]
-
-    @model_validator(mode="after")
-    def _phases_divide(self) -> Self:
-        if self.decision_stride_seconds % self.training_phase_seconds:
-            raise ValueError(
-                f"training_phase_seconds ({self.training_phase_seconds}) must divide "
-                f"decision_stride_seconds ({self.decision_stride_seconds})"
-            )
-        if SECONDS_PER_DAY % self.decision_stride_seconds:
-            raise ValueError(f"decision_stride_seconds ({self.decision_stride_seconds}) must divide a day (86400)")
-        return self
-
-
-class BlockParameters(Parameters):
-    """One block of the split: which part it is and how long it lasts (ISO-8601 duration)."""
-
-    part: Part
-    length: timedelta = Field(gt=timedelta(0))
-
-
-class SplitParameters(Parameters):
-    """Blocks in time order, back to back. After a held-out block no training sample starts within the embargo."""
-
-    blocks: tuple[BlockParameters, ...] = Field(min_length=1)
-    embargo_seconds: int = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _blocks_are_sound(self) -> Self:
-        parts = [block.part for block in self.blocks]
-        if "train" not in parts:
-            raise ValueError("blocks need at least one with part: train")
-        if any(left == right for left, right in pairwise(parts)):
-            raise ValueError(f"neighbouring blocks of the same part must be written as one, found {parts}")
-        if parts.count("calibration") > 1:
-            raise ValueError("the calibration block is contiguous: write it once")
-        return self
 
 
 class SigmaParameters(Parameters):
@@ -145,33 +91,15 @@ class StreamParameters(Parameters):
         return getattr(self, name) is not None if built_in else name in self.additional
 
     @property
+    def short_lookback(self) -> timedelta:
+        """The longest look-back of book, price and mask; of the additional streams where there is none of the three."""
+        windows = [one for one in (self.book, self.price, self.mask) if one is not None] or self.additional.values()
+        return max((one.lookback for one in windows), default=timedelta(0))
+
+    @property
     def external_series(self) -> tuple[str, ...]:
         """Names of the external series that additional streams read, sorted."""
         return tuple(sorted({series for one in self.additional.values() for series in one.build().external_series}))
-
-
-class WeightParameters(Parameters):
-    """Sample weights of the loss: exponential age with a half-life, or null for equal weights."""
-
-    half_life_days: float | None = Field(gt=0)
-
-
-class ScalingParameters(Parameters):
-    """Statistics a model's input layer applies, fitted on training rows.
-
-    `robust`: median and the spread between two quantiles, in units that make a normal column's scale its standard
-    deviation. `standard`: mean and standard deviation. Scales below `constant_below` become 1 and the column is listed
-    as constant; `floors` (column name without its instrument -> least scale) come first. At most `rows_at_most` evenly
-    spaced rows enter a fit. Scaled values are clipped to [-clip, clip].
-    """
-
-    method: Literal["robust", "standard"]
-    lower_quantile: float = Field(gt=0, lt=0.5)
-    upper_quantile: float = Field(gt=0.5, lt=1)
-    constant_below: float = Field(gt=0)
-    floors: dict[str, float]
-    clip: float = Field(gt=0)
-    rows_at_most: int = Field(gt=0)
 
 
 class SegmentParameters(Parameters):
@@ -186,15 +114,27 @@ class SegmentParameters(Parameters):
 
 
 class AuditParameters(Parameters):
-    """How hard the leakage audit looks: random cuts of the future perturbation, and their seed."""
+    """How hard the leakage audit looks.
 
-    cuts: int = Field(ge=1)
+    What follows a cut becomes noise: at `random_cuts` random steps, and at no more than `edge_cuts_at_most` edges:
+    begins and ends of every instrument's gaps, day borders, publications, in fair shares. Of a day's raw rows,
+    `raw_cuts` random steps and as many edges at most are cut, each looked at with the rows within `raw_reach` of it;
+    `raw_whole_day_cuts` more, in the middle, at the first quarter, the first eighth …, are looked at with all rows.
+    """
+
+    random_cuts: int = Field(ge=50)
+    edge_cuts_at_most: int = Field(ge=0, le=200)
+    raw_cuts: int = Field(ge=1)
+    raw_reach: timedelta = Field(gt=timedelta(0))
+    raw_whole_day_cuts: int = Field(ge=0, le=10)
     seed: int = Field(ge=0)
 
 
 class DatasetParameters(Parameters):
     """One experiment's dataset: which days, target and streams, how it is labelled, split, weighted and scaled.
 
+    `series_from`: the mids of the book `grid`, or the closes of `candles`, each known when its bar has ended; those
+    have no book stream, and zeros for spread and microprice in the price stream.
     `first_instant` (null: midnight of `first_day`) is where the first block begins; samples start
     `minimum_history` later. A sample is skipped where more than `partial_fill_threshold` of the steps of its short
     look-back, the longest of book, price and mask, are partial: the grid calls them unusable, the target is not
@@ -202,6 +142,7 @@ class DatasetParameters(Parameters):
     not count: the mask stream says so.)
     """
 
+    series_from: Literal["grid", "candles"]
     target: str
     instruments: tuple[str, ...] = Field(min_length=1)
     first_day: date
@@ -210,7 +151,7 @@ class DatasetParameters(Parameters):
     minimum_history: timedelta = Field(ge=timedelta(0))
     partial_fill_threshold: float = Field(ge=0, le=1)
     labels: LabelParameters
-    split: SplitParameters
+    split: split_parameters.SplitParameters
     sigma: SigmaParameters
     streams: StreamParameters
     weights: WeightParameters
@@ -235,7 +176,28 @@ class DatasetParameters(Parameters):
                 f"the split's blocks end at {self.end.isoformat()}, after last_day {self.last_day}: "
                 "shorten a block or move last_day"
             )
+        refuse_short_embargo(
+            self.layout,
+            self.split.embargo_seconds,
+            self.labels.longest_horizon_seconds,
+            self.streams.short_lookback,
+        )
+        refuse_short_lags(declared_lags(self.streams.additional), self.labels.longest_horizon_seconds)
         return self
+
+    @model_validator(mode="after")
+    def _streams_fit_the_series(self) -> Self:
+        if self.series_from == "candles" and self.streams.book is not None:
+            raise ValueError("series_from: candles knows no book -> write streams.book: null, or series_from: grid")
+        reading = [name for name, one in self.streams.additional.items() if one.kind == bars_stream.BARS]
+        if self.series_from == "grid" and reading:
+            raise ValueError(f"streams {reading} of kind bars read candles -> write series_from: candles")
+        return self
+
+    @property
+    def external_series(self) -> tuple[str, ...]:
+        """Names of the external series that streams and labels read, sorted."""
+        return tuple(sorted({*self.streams.external_series, *self.labels.external_series}))
 
     @property
     def start(self) -> datetime:
@@ -243,6 +205,11 @@ class DatasetParameters(Parameters):
         return day_start(self.first_day) if self.first_instant is None else self.first_instant.astimezone(UTC)
 
     @property
+    def layout(self) -> SplitLayout:
+        """Where the split's blocks and folds lie."""
+        return lay_split(self.split, self.start, day_bounds(self.last_day)[1])
+
+    @property
     def end(self) -> datetime:
         """The instant (UTC) at which the last block ends."""
-        return self.start + sum((block.length for block in self.split.blocks), timedelta(0))
+        return from_microseconds(self.layout.blocks[-1].last_us)

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,26 @@ from matplotlib.figure import Figure
 from trademl_assets.datasets.parameters import PARTS
 from trademl_assets.datasets.weights import MICROSECONDS_PER_DAY
 
-COLOURS = {"train": "#4c78a8", "validation": "#f58518", "calibration": "#54a24b", "test": "#b279a2"}
+COLOURS = {
+    "train": "#4c78a8",
+    "validation": "#f58518",
+    "calibration": "#54a24b",
+    "test": "#b279a2",
+    "degradation": "#e45756",
+}
+CLASS_UNITS = {
+    "return_bps": "log mid return over the horizon, bps",
+    "sigma": "log mid return over the horizon, in trailing sigmas",
+    "none": "class",
+}
 
 
 def draw_timeline(index: pl.DataFrame, recipe: Mapping[str, Any]) -> bytes:
     """Blocks as bars over time with their samples' trailing sigma above, and n_eff in the legend."""
     figure = Figure(figsize=(9, 2.8), layout="constrained")
     axes = figure.subplots()
-    rows = index.filter(pl.col("on_stride"))
+    primary = recipe["labels"]["horizons_seconds"][0]
+    rows = index.filter(pl.col("on_stride") & (pl.col("horizon_seconds") == primary))
     axes.plot(
         rows["t0"].to_physical().to_numpy() / MICROSECONDS_PER_DAY,
         rows["sigma_bps"].to_numpy(),
@@ -39,9 +50,8 @@ def draw_timeline(index: pl.DataFrame, recipe: Mapping[str, Any]) -> bytes:
 
 
 def draw_classes(recipe: Mapping[str, Any]) -> bytes:
-    """Share of every class in each part, with the class edges in bps as labels."""
-    edges = [f"{edge:.4g}" for edge in recipe["boundaries_bps"]]
-    names = [f"< {edges[0]}", *(f"[{a}, {b})" for a, b in pairwise(edges)), f">= {edges[-1]}"]
+    """Share of every class in each part, with the names of the classes."""
+    names = recipe["class_names"]
     figure = Figure(figsize=(7, 2.8), layout="constrained")
     axes = figure.subplots()
     distribution = recipe["class_distribution"]
@@ -50,9 +60,15 @@ def draw_classes(recipe: Mapping[str, Any]) -> bytes:
     for number, part in enumerate(parts):
         counts = np.asarray(distribution[part], dtype=np.float64)
         places = np.arange(len(counts)) + (number - (len(parts) - 1) / 2) * width
-        axes.bar(places, counts / counts.sum(), width=width, color=COLOURS[part], label=f"{part} ({counts.sum():.0f})")
+        axes.bar(
+            places,
+            counts / max(counts.sum(), 1.0),
+            width=width,
+            color=COLOURS[part],
+            label=f"{part} ({counts.sum():.0f})",
+        )
     axes.set_xticks(range(len(names)), names, fontsize=7)
-    axes.set_xlabel("log mid return over the horizon, bps")
+    axes.set_xlabel(CLASS_UNITS[recipe["edge_unit"]])
     axes.set_ylabel("share of samples")
     axes.legend(fontsize=7)
     return _png(figure)

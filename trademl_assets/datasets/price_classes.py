@@ -1,15 +1,14 @@
 """Label kind `price_classes`: the log mid return over the horizon in half-open classes."""
 
-from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from trademl_assets.datasets.label_kinds import LABELS, Outcomes
-from trademl_assets.datasets.labels import forward_outcomes
-from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.datasets.class_boundaries import SCALED, Boundaries, classify, fit_boundaries
+from trademl_assets.datasets.label_kinds import LABELS, EdgeUnit, LabelKind, Outcomes
+from trademl_assets.datasets.labels import forward_outcomes, horizon_sigma
 from trademl_assets.foundation.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -18,37 +17,25 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
-class FixedBoundaries(Parameters):
-    """Class edges given in basis points of the log mid return, strictly increasing; C - 1 edges make C classes."""
-
-    kind: Literal["fixed"]
-    edges_bps: tuple[float, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _edges_increase(self) -> Self:
-        if any(low >= high for low, high in pairwise(self.edges_bps)):
-            raise ValueError(f"edges_bps must increase strictly, found {list(self.edges_bps)}")
-        return self
-
-
-class QuantileBoundaries(Parameters):
-    """Equal-probability class edges, fitted on the training samples of the decision stride."""
-
-    kind: Literal["quantile"]
-    classes: int = Field(ge=2)
-
-
-Boundaries = Annotated[FixedBoundaries | QuantileBoundaries, Field(discriminator="kind")]
-
-
 class PriceClassesParameters(Parameters):
     """Parameters of `price_classes`: where the classes are cut."""
 
     boundaries: Boundaries
 
 
+@dataclass(frozen=True)
+class ScaledOutcomes(Outcomes):
+    """Outcomes beside the trailing sigma over the horizon, known at the decision.
+
+    Attributes:
+        sigma_bps: (n,) float64, above zero.
+    """
+
+    sigma_bps: Floats
+
+
 @LABELS.register("price_classes")
-class PriceClasses:
+class PriceClasses(LabelKind):
     """Classes of the return from the decision to the horizon's end, both mids observed."""
 
     parameters: ClassVar[type[Parameters]] = PriceClassesParameters
@@ -56,42 +43,27 @@ class PriceClasses:
     def __init__(self, parameters: PriceClassesParameters) -> None:
         self._boundaries = parameters.boundaries
 
-    def outcomes(self, ingredients: "Ingredients", steps: NDArray[np.int64]) -> Outcomes:
+    @property
+    def edge_unit(self) -> EdgeUnit:
+        """Basis points; multiples of sigma where the boundaries are volatility-scaled."""
+        return "sigma" if isinstance(self._boundaries, SCALED) else "return_bps"
+
+    def outcomes(self, ingredients: "Ingredients", steps: NDArray[np.int64], horizon_seconds: int) -> Outcomes:
         """Returns over exactly the horizon."""
-        return forward_outcomes(ingredients, steps)
+        found = forward_outcomes(ingredients, steps, horizon_seconds)
+        if self.edge_unit == "return_bps":
+            return found
+        sigma = horizon_sigma(ingredients, steps, horizon_seconds)
+        return ScaledOutcomes(found.return_bps, found.t1_us, found.valid, sigma)
 
-    def fit_boundaries(self, training: Outcomes) -> Floats:
-        """As given, or quantiles of the training returns."""
-        return fit_boundaries(training.return_bps, self._boundaries)
+    def fit_boundaries(self, training: Outcomes, instrument: str) -> Floats:
+        """As given, or quantiles of the training returns, over sigma where scaled."""
+        return fit_boundaries(_cut(training), self._boundaries, instrument)
 
-    def classify(self, outcomes: Outcomes, boundaries_bps: Floats) -> NDArray[np.int8]:
-        """Class c where edges[c-1] <= return < edges[c]."""
-        return classify(outcomes.return_bps, boundaries_bps)
-
-
-def fit_boundaries(training_returns_bps: Floats, boundaries: FixedBoundaries | QuantileBoundaries) -> Floats:
-    """(C - 1,) class edges in bps: as given, or equal-probability quantiles of the training returns.
-
-    Raises:
-        DataQualityError: quantiles coincide, because too many training returns are equal.
-    """
-    if isinstance(boundaries, FixedBoundaries):
-        return np.asarray(boundaries.edges_bps, dtype=np.float64)
-    levels = np.arange(1, boundaries.classes) / boundaries.classes
-    if len(training_returns_bps) < boundaries.classes:
-        raise DataQualityError(
-            f"{len(training_returns_bps)} training labels cannot set {boundaries.classes} quantile classes; "
-            "lengthen the train block or give fixed edges"
-        )
-    edges = np.quantile(training_returns_bps, levels)
-    if np.any(np.diff(edges) <= 0):
-        raise DataQualityError(
-            f"quantile edges coincide ({[round(float(edge), 4) for edge in edges]} bps): too many training returns are "
-            "equal; use fewer classes, a longer horizon, or fixed edges"
-        )
-    return np.asarray(edges)
+    def classify(self, outcomes: Outcomes, boundaries: Floats) -> NDArray[np.int8]:
+        """Class c where edges[c-1] <= return < edges[c], the return over sigma where scaled."""
+        return classify(_cut(outcomes), boundaries)
 
 
-def classify(returns_bps: Floats, edges_bps: Floats) -> NDArray[np.int8]:
-    """(n,) int8 classes: c where edges[c-1] <= return < edges[c], so that an edge belongs to the class above it."""
-    return np.searchsorted(edges_bps, returns_bps, side="right").astype(np.int8)
+def _cut(outcomes: Outcomes) -> Floats:
+    return outcomes.return_bps / outcomes.sigma_bps if isinstance(outcomes, ScaledOutcomes) else outcomes.return_bps

@@ -1,7 +1,9 @@
-"""The sample index: one row for every decision that has a valid label inside its block."""
+"""The sample index: one row for every decision and horizon that has a valid label inside its block."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,98 +11,145 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.ingredients import Ingredients
 from trademl_assets.datasets.label_kinds import (
-    LABELS,
+    EdgeUnit,
     LabelKind,
     Outcomes,
     find_boundaries,
     find_classes,
     find_outcomes,
 )
-from trademl_assets.datasets.labels import decision_steps
+from trademl_assets.datasets.labels import decision_steps, horizon_sigma
 from trademl_assets.datasets.partial_steps import too_partial
-from trademl_assets.datasets.splits import NO_BLOCK, assign_blocks, effective_samples
-from trademl_assets.datasets.weights import sample_weights
-from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.datasets.splits import NO_BLOCK, assign_blocks
+from trademl_assets.datasets.uniqueness import mean_uniqueness
+from trademl_assets.datasets.weights import TrainingLabels, training_weights
+from trademl_assets.foundation.errors import ConfigError, DataQualityError
 
 INSTANT = pl.Datetime("us", "UTC")
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class SampleIndex:
-    """The index table, the class edges it was labelled with, and what was left out, counted by reason."""
+    """The index table, the classes it was labelled with, and what was left out.
+
+    Attributes:
+        table: one row a decision and horizon, in time order, horizons in their stated order.
+        edges: by horizon in seconds, (C - 1,) class edges in `edge_unit`; empty where that is none.
+        edge_unit: what the edges cut.
+        class_names: names of the C classes, as many for all horizons; none: `label` is null.
+        counts: rows left out, by reason.
+    """
 
     table: pl.DataFrame
-    edges_bps: NDArray[np.float64]
+    edges: Mapping[int, Floats]
+    edge_unit: EdgeUnit
+    class_names: tuple[str, ...]
     counts: dict[str, int]
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Horizons in seconds, the primary one first."""
+        return tuple(self.edges)
+
+    @property
+    def primary(self) -> pl.DataFrame:
+        """The rows of the primary horizon."""
+        return of_horizon(self.table, self.horizons[0])
+
+
+def of_horizon(index: pl.DataFrame, horizon_seconds: int) -> pl.DataFrame:
+    """The rows of one horizon of an index."""
+    return index.filter(pl.col("horizon_seconds") == horizon_seconds)
 
 
 def make_index(ingredients: Ingredients) -> SampleIndex:
-    """Place decisions, label them, assign them to blocks, weigh them.
+    """Place decisions, label them over every horizon, assign each label to its block, weigh it.
 
-    Columns: sample, t0, t1, step, instrument, label, return_bps, sigma_bps (trailing short sigma times the root of the
-    horizon's steps), part, block, on_stride, weight, regime (of the previous day).
+    Columns: sample, t0, t1, step, instrument, horizon_seconds, label (class; null where there are none), return_bps,
+    sigma_bps (trailing short sigma times the root of the horizon's steps), part, block, on_stride, uniqueness (of a
+    training label among those of its horizon, otherwise 1), weight, regime (of the previous day).
 
     Raises:
+        ConfigError: horizons make different numbers of classes.
         DataQualityError: a part of the split is left without a sample.
     """
-    parameters, frame = ingredients.parameters, ingredients.frame
-    decided = _decide(ingredients)
-    steps, block, part, on_stride = decided.steps, decided.block, decided.part, decided.on_stride
-    _refuse_empty_parts(ingredients, part, decided.counts)
-    edges = decided.fit_edges()
-    t0 = ingredients.series.instants_us[steps]
-    horizon_steps = parameters.labels.horizon_seconds // frame.cadence_seconds
-    regimes = np.asarray(ingredients.clock_inputs().previous_regime, dtype=object)
-    table = pl.DataFrame(
-        {
-            "sample": np.arange(len(steps), dtype=np.int64),
-            "t0": pl.Series(t0).cast(INSTANT),
-            "t1": pl.Series(decided.outcomes.t1_us).cast(INSTANT),
-            "step": steps,
-            "instrument": pl.repeat(parameters.target, len(steps), dtype=pl.String, eager=True),
-            "label": find_classes(decided.kind, decided.outcomes, edges),
-            "return_bps": decided.outcomes.return_bps,
-            "sigma_bps": ingredients.sigma.short[steps, ingredients.target_position] * np.sqrt(horizon_steps),
-            "part": pl.Series(part.tolist(), dtype=pl.String),
-            "block": block,
-            "on_stride": on_stride,
-            "weight": sample_weights(t0, part == "train", parameters.weights),
-            "regime": pl.Series(regimes[steps // frame.steps_per_day].tolist(), dtype=pl.String),
-        }
+    kind = ingredients.parameters.labels.build()
+    decided = {
+        horizon: _decide(ingredients, kind, horizon) for horizon in ingredients.parameters.labels.horizons_seconds
+    }
+    edges, tables, names = {}, [], set()
+    for horizon, decisions in decided.items():
+        _refuse_empty_parts(ingredients, horizon, decisions)
+        edges[horizon] = decisions.fit_edges(kind, ingredients.parameters.target)
+        names.add(kind.class_names(edges[horizon]))
+        tables.append(_tabulate(ingredients, kind, horizon, decisions, edges[horizon]))
+    if len({len(each) for each in names}) > 1:
+        raise ConfigError(
+            f"label kind {type(kind).__name__} makes classes {sorted(names)} for its horizons -> as many each"
+        )
+    table = pl.concat(tables)
+    if len(tables) > 1:
+        table = table.sort("t0", maintain_order=True)
+    table = table.with_columns(sample=pl.int_range(pl.len(), dtype=pl.Int64))
+    primary = ingredients.parameters.labels.horizon_seconds
+    return SampleIndex(
+        table,
+        edges,
+        kind.edge_unit,
+        kind.class_names(edges[primary]),
+        _add_counts([d.counts for d in decided.values()]),
     )
-    return SampleIndex(table, edges, decided.counts)
 
 
-def class_edges(ingredients: Ingredients) -> NDArray[np.float64]:
-    """Class edges as `make_index` fits them, also where a part other than training is left without a sample."""
-    return _decide(ingredients).fit_edges()
+def class_edges(ingredients: Ingredients) -> dict[str, Any]:
+    """Class edges as a recipe states them, also where a part other than training is left without a sample."""
+    kind, labels = ingredients.parameters.labels.build(), ingredients.parameters.labels
+    edges = {
+        horizon: _decide(ingredients, kind, horizon).fit_edges(kind, ingredients.parameters.target)
+        for horizon in labels.horizons_seconds
+    }
+    return state_edges(edges, kind.edge_unit)
+
+
+def state_edges(edges: Mapping[int, Floats], edge_unit: EdgeUnit) -> dict[str, Any]:
+    """Recipe entries: `class_edges` of every horizon, and `boundaries_bps`, the primary ones where they are bps."""
+    stated = {str(horizon): each.tolist() for horizon, each in edges.items()}
+    primary = next(iter(stated.values()))
+    return {"boundaries_bps": primary if edge_unit == "return_bps" else None, "class_edges": stated}
+
+
+def stated_edges(recipe: Mapping[str, Any]) -> dict[int, Floats]:
+    """By horizon in seconds, the class edges that a recipe states; of the primary one those that models read."""
+    edges = {int(horizon): np.asarray(each, dtype=np.float64) for horizon, each in recipe["class_edges"].items()}
+    if recipe["boundaries_bps"] is not None:
+        edges[int(recipe["labels"]["horizons_seconds"][0])] = np.asarray(recipe["boundaries_bps"], dtype=np.float64)
+    return edges
 
 
 @dataclass(frozen=True)
 class _Decisions:
-    """The n decisions that become samples, and what was left out, counted by reason."""
+    """The n decisions that become samples of a horizon, and what was left out, counted by reason."""
 
-    kind: LabelKind
     steps: NDArray[np.int64]
     outcomes: Outcomes
-    block: NDArray[np.int64]
+    block: NDArray[np.int16]
     part: NDArray[np.str_]
     on_stride: NDArray[np.bool_]
     counts: dict[str, int]
 
-    def fit_edges(self) -> NDArray[np.float64]:
-        return find_boundaries(self.kind, self.outcomes.at((self.part == "train") & self.on_stride))
+    @property
+    def training(self) -> NDArray[np.bool_]:
+        return np.asarray(self.part == "train")
+
+    def fit_edges(self, kind: LabelKind, instrument: str) -> Floats:
+        return find_boundaries(kind, self.outcomes.at(self.training & self.on_stride), instrument)
 
 
-def _decide(ingredients: Ingredients) -> _Decisions:
-    parameters, series, frame = ingredients.parameters, ingredients.series, ingredients.frame
-    labels, cadence = parameters.labels, frame.cadence_seconds
-    steps = decision_steps(
-        ingredients.start_step, ingredients.end_step, frame.steps_per_day, cadence, labels.training_phase_seconds
-    )
-    on_stride = (steps % frame.steps_per_day) * cadence % labels.decision_stride_seconds == 0
-    kind: LabelKind = LABELS.get(labels.kind)(labels.parameters)
-    outcomes = find_outcomes(kind, ingredients, steps)
+def _decide(ingredients: Ingredients, kind: LabelKind, horizon_seconds: int) -> _Decisions:
+    parameters, series = ingredients.parameters, ingredients.series
+    steps, on_stride = _candidates(ingredients)
+    outcomes = find_outcomes(kind, ingredients, steps, horizon_seconds)
     t0 = series.instants_us[steps]
     first_us = ingredients.blocks[0].first_us + parameters.minimum_history // timedelta(microseconds=1)
     remaining = on_stride | ingredients.training[steps]
@@ -119,55 +168,68 @@ def _decide(ingredients: Ingredients) -> _Decisions:
     chosen = np.flatnonzero(remaining)[assignment.block != NO_BLOCK]
     block = assignment.block[assignment.block != NO_BLOCK]
     part = np.asarray([stated.part for stated in ingredients.blocks])[block]
-    return _Decisions(kind, steps[chosen], outcomes.at(chosen), block, part, on_stride[chosen], counts)
+    return _Decisions(steps[chosen], outcomes.at(chosen), block, part, on_stride[chosen], counts)
 
 
-def describe_blocks(index: SampleIndex, ingredients: Ingredients) -> list[dict[str, object]]:
-    """Of every block: part, bounds (microseconds UTC), samples, those on the stride, n_eff = covered span / horizon."""
-    described: list[dict[str, object]] = []
-    for number, block in enumerate(ingredients.blocks):
-        rows = index.table.filter(pl.col("block") == number)
-        described.append(
-            {
-                "part": block.part,
-                "first_us": block.first_us,
-                "last_us": block.last_us,
-                "samples": rows.height,
-                "on_stride": int(rows["on_stride"].sum()),
-                "effective_samples": _effective(rows.filter(pl.col("on_stride"))),
-            }
+def _candidates(ingredients: Ingredients) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(n,) steps at which decisions may fall, and whether they are on the stride of all parts."""
+    frame, labels = ingredients.frame, ingredients.parameters.labels
+    every, stride = (
+        decision_steps(
+            ingredients.start_step,
+            ingredients.end_step,
+            frame.steps_per_day,
+            frame.cadence_seconds,
+            every_seconds=seconds,
+            phase_seconds=labels.decision_phase_seconds,
         )
-    return described
+        for seconds in (labels.training_phase_seconds, labels.decision_stride_seconds)
+    )
+    return every, np.isin(every, stride, assume_unique=True)
 
 
-def class_distribution(index: SampleIndex) -> dict[str, list[int]]:
-    """Part -> number of on-stride samples of each class."""
-    classes = len(index.edges_bps) + 1
-    rows = index.table.filter(pl.col("on_stride"))
-    return {
-        str(part): np.bincount(rows.filter(pl.col("part") == part)["label"].to_numpy(), minlength=classes).tolist()
-        for part in rows["part"].unique(maintain_order=True)
-    }
+def _tabulate(
+    ingredients: Ingredients, kind: LabelKind, horizon_seconds: int, decided: _Decisions, edges: Floats
+) -> pl.DataFrame:
+    steps, outcomes, training = decided.steps, decided.outcomes, decided.training
+    t0 = ingredients.series.instants_us[steps]
+    classes = find_classes(kind, outcomes, edges) if kind.class_names(edges) else None
+    uniqueness, weight = np.ones(len(steps)), np.ones(len(steps))
+    uniqueness[training] = mean_uniqueness(t0[training], outcomes.t1_us[training])
+    learnt = TrainingLabels(t0[training], None if classes is None else classes[training], uniqueness[training])
+    weight[training] = training_weights(learnt, ingredients.parameters.weights.parts)
+    regimes = np.asarray(ingredients.clock_inputs().previous_regime, dtype=object)
+    label = pl.repeat(None, len(steps), dtype=pl.Int8, eager=True) if classes is None else pl.Series(classes)
+    return pl.DataFrame(
+        {
+            "sample": np.arange(len(steps), dtype=np.int64),
+            "t0": pl.Series(t0).cast(INSTANT),
+            "t1": pl.Series(outcomes.t1_us).cast(INSTANT),
+            "step": steps,
+            "instrument": pl.repeat(ingredients.parameters.target, len(steps), dtype=pl.String, eager=True),
+            "horizon_seconds": pl.repeat(horizon_seconds, len(steps), dtype=pl.Int32, eager=True),
+            "label": label,
+            "return_bps": outcomes.return_bps,
+            "sigma_bps": horizon_sigma(ingredients, steps, horizon_seconds),
+            "part": pl.Series(decided.part.tolist(), dtype=pl.String),
+            "block": decided.block,
+            "on_stride": decided.on_stride,
+            "uniqueness": uniqueness.astype(np.float32),
+            "weight": weight.astype(np.float32),
+            "regime": pl.Series(regimes[steps // ingredients.frame.steps_per_day].tolist(), dtype=pl.String),
+        }
+    )
 
 
-def support_warnings(distribution: dict[str, list[int]], minimum: int) -> list[str]:
-    """One sentence for every class with fewer than `minimum` training samples."""
-    return [
-        f"class {number} has {support} training samples on the decision stride, fewer than {minimum}"
-        for number, support in enumerate(distribution["train"])
-        if support < minimum
-    ]
+def _add_counts(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    return {reason: sum(each[reason] for each in counts) for reason in counts[0]}
 
 
-def _effective(rows: pl.DataFrame) -> float:
-    return effective_samples(rows["t0"].to_physical().to_numpy(), rows["t1"].to_physical().to_numpy())
-
-
-def _refuse_empty_parts(ingredients: Ingredients, part: NDArray[np.str_], counts: dict[str, int]) -> None:
+def _refuse_empty_parts(ingredients: Ingredients, horizon_seconds: int, decided: _Decisions) -> None:
     for block in ingredients.blocks:
-        if not (part == block.part).any():
+        if not (decided.part == block.part).any():
             raise DataQualityError(
-                f"part {block.part!r} of {ingredients.parameters.target} has no sample between "
-                f"{ingredients.days[0]} and {ingredients.days[-1]}; left out: {counts}; lengthen its block, "
+                f"part {block.part!r} of {ingredients.parameters.target} has no sample of {horizon_seconds} s between "
+                f"{ingredients.days[0]} and {ingredients.days[-1]}; left out: {decided.counts}; lengthen its block, "
                 "shorten the horizon, or look for gaps in the grid"
             )

@@ -2,16 +2,36 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.stats import norm
 
-from trademl_assets.datasets.parameters import ScalingParameters
 from trademl_assets.datasets.splits import Block
+from trademl_assets.foundation.parameters import Parameters
 
 MATRIX = 2
+
+
+class ScalingParameters(Parameters):
+    """Statistics a model's input layer applies, fitted on training rows.
+
+    `robust`: median and the spread between two quantiles, in units that make a normal column's scale its standard
+    deviation. `standard`: mean and standard deviation. `min_max`: the middle of the least and the greatest value and
+    half their distance, so that training values lie in [-1, 1]. Scales below `constant_below` become 1 and the column
+    is listed as constant; `floors` (column name without its instrument -> least scale) come first. At most
+    `rows_at_most` evenly spaced rows enter a fit. Scaled values are clipped to [-clip, clip].
+    """
+
+    method: Literal["robust", "standard", "min_max"]
+    lower_quantile: float = Field(gt=0, lt=0.5)
+    upper_quantile: float = Field(gt=0.5, lt=1)
+    constant_below: float = Field(gt=0)
+    floors: dict[str, float]
+    clip: float = Field(gt=0)
+    rows_at_most: int = Field(gt=0)
 
 
 @dataclass(frozen=True)
@@ -50,10 +70,9 @@ def evenly_spaced(rows: NDArray[np.int64], at_most: int) -> NDArray[np.int64]:
 
 
 def fit_scaling(rows: NDArray[Any], columns: Sequence[str], parameters: ScalingParameters) -> FittedScaling:
-    """Fit every column of `rows` over its first axis.
+    """Fit every column of `rows` over its first axis, by the method of `ScalingParameters`.
 
-    `robust`: median, and (upper - lower quantile) over the same distance of a standard normal. `standard`: mean and
-    standard deviation.
+    `robust` divides (upper - lower quantile) by the same distance of a standard normal.
 
     Args:
         rows: (n, ..., columns) training rows; NaN are left out; n = 0 gives centre 0, scale 1.
@@ -74,15 +93,23 @@ def fit_scaling(rows: NDArray[Any], columns: Sequence[str], parameters: ScalingP
         )
     values = rows.astype(np.float64)
     values = np.where(np.isnan(values).all(axis=0), 0.0, values)
-    if parameters.method == "robust":
-        levels = [parameters.lower_quantile, 0.5, parameters.upper_quantile]
-        quantile = np.nanquantile if np.isnan(values).any() else np.quantile
-        low, center, high = quantile(values, levels, axis=0)
-        scale = (high - low) / (norm.ppf(parameters.upper_quantile) - norm.ppf(parameters.lower_quantile))
-    else:
-        center, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    center, scale = _fit_columns(values, parameters)
     floors = np.asarray([parameters.floors.get(name.rsplit(":", 1)[-1], 0.0) for name in columns])
     scale = np.maximum(scale, floors)
     constant = ~(scale >= parameters.constant_below)
     names = tuple(name for name, flat in zip(columns, constant, strict=True) if flat)
     return FittedScaling(np.asarray(center), np.where(constant, 1.0, scale), parameters.clip, names)
+
+
+def _fit_columns(values: NDArray[np.float64], parameters: ScalingParameters) -> tuple[NDArray[Any], NDArray[Any]]:
+    match parameters.method:
+        case "robust":
+            levels = [parameters.lower_quantile, 0.5, parameters.upper_quantile]
+            quantile = np.nanquantile if np.isnan(values).any() else np.quantile
+            low, center, high = quantile(values, levels, axis=0)
+            return center, (high - low) / (norm.ppf(parameters.upper_quantile) - norm.ppf(parameters.lower_quantile))
+        case "standard":
+            return np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        case "min_max":
+            low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+            return (low + high) / 2, (high - low) / 2

@@ -48,6 +48,8 @@ class GridSeries:
         age_seconds: (T, A) float32, seconds between the grid instant and the snapshot it shows.
         spread_bps, microprice_bps: (T, A) float32.
         usable: (T,) uint8, 1 where the grid's required instruments, and enough of all, are shown.
+        bars: (T, A, 4) float64 open, high, low and volume of the candle that ended at each step, NaN where none did;
+            None where the series come from the grid.
     """
 
     instants_us: NDArray[np.int64]
@@ -57,6 +59,7 @@ class GridSeries:
     spread_bps: NDArray[np.float32]
     microprice_bps: NDArray[np.float32]
     usable: NDArray[np.uint8]
+    bars: NDArray[np.float64] | None = None
 
     @property
     def steps(self) -> int:

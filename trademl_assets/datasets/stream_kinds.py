@@ -4,7 +4,7 @@ A kind of another package is a class like `ExternalSeries` in `external_stream`,
 `trademl_assets.streams`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,10 +16,15 @@ from trademl_assets.foundation.registry import Registry
 
 if TYPE_CHECKING:
     from trademl_assets.datasets.ingredients import Ingredients
+    from trademl_assets.datasets.parameters import AdditionalStream
 
 
 class StreamKind(Protocol):
-    """One kind of stream; built as `kind(parameters)`."""
+    """One kind of stream; built as `kind(parameters)`.
+
+    A kind whose values carry targets of earlier decisions also states `lagged_target_seconds`, a tuple of its lags.
+    None may be shorter than the horizon: such a target has not ended at the step that shows it.
+    """
 
     parameters: ClassVar[type[Parameters]]
 
@@ -73,6 +78,26 @@ def make_additional(ingredients: "Ingredients", name: str) -> NDArray[np.float32
     if len(wrong):
         raise DataQualityError(f"{who} is not finite at {len(wrong)} steps, the first is step {wrong[0]}")
     return values
+
+
+def declared_lags(additional: Mapping[str, "AdditionalStream"]) -> dict[str, tuple[int, ...]]:
+    """Lags in seconds of the targets that additional streams carry, by name; streams that carry none are left out."""
+    lags = {name: tuple(getattr(stream.build(), "lagged_target_seconds", ())) for name, stream in additional.items()}
+    return {name: stated for name, stated in lags.items() if stated}
+
+
+def refuse_short_lags(lags: Mapping[str, tuple[int, ...]], horizon_seconds: int) -> None:
+    """Refuse lagged targets that have not ended when they are shown.
+
+    Raises:
+        ValueError: Naming the stream and its lags that are shorter than the horizon.
+    """
+    for name, stated in lags.items():
+        if short := sorted(lag for lag in stated if lag < horizon_seconds):
+            raise ValueError(
+                f"stream {name!r} carries targets lagged by {short} s, which last {horizon_seconds} s: they have not "
+                "ended when they are shown -> give it lags of at least the longest horizon"
+            )
 
 
 def _build(ingredients: "Ingredients", name: str) -> StreamKind:

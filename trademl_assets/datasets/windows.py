@@ -1,8 +1,9 @@
 """The opened dataset: a sample index over memory-mapped streams, gathered by step range."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
@@ -10,30 +11,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trademl_assets.datasets.inputs import DATASET_ASSET, GRID_ASSET
+from trademl_assets.datasets.inputs import DATASET_ASSET
+from trademl_assets.datasets.label_kinds import return_edges_bps
 from trademl_assets.datasets.parameters import SECONDS_PER_DAY, Part
+from trademl_assets.datasets.samples import Sample, find_sample, sample_of_row
+from trademl_assets.datasets.segments import Segment, cut_segments
+from trademl_assets.datasets.stored_streams import StoredStreams, refuse_changed
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_start, to_microseconds
-from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError
+from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.storage.commit import ArtifactStore
 
 LONG_TERM = "long_term"
 STREAMS = ("book", "price", "mask", "clock", LONG_TERM)
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A contiguous stretch of grid steps shared by all samples of its cell.
-
-    Attributes:
-        first_step: first step of the stretch (inclusive, global grid step).
-        last_step: end of the stretch (exclusive).
-        rows: (n,) int64 positions in `Dataset.index` of its samples, in time order; each sample's `step` lies in
-            [first_step, last_step), and what is known at the sample are the steps up to and including its own.
-    """
-
-    first_step: int
-    last_step: int
-    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -49,6 +38,11 @@ class Scaling:
     scale: NDArray[np.float32]
     clip: float
 
+    def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Return scaled float32 values of the same shape (…, *shape per step)."""
+        centred = (values.astype(np.float32) - self.center) / self.scale
+        return np.clip(centred, np.float32(-self.clip), np.float32(self.clip), out=centred)
+
 
 class Dataset:
     """A sample index over named streams.
@@ -60,20 +54,53 @@ class Dataset:
     Attributes:
         experiment: its name, the partition of the `dataset` asset.
         recipe: everything that was decided or fitted (JSON): boundaries, scaling, streams, upstream hashes, counts.
-        index: one row a sample: sample, t0, t1, step, instrument, label, return_bps, sigma_bps, part, block, on_stride,
-            weight, regime.
+
+    Args:
+        experiment: its name.
+        recipe: what was decided or fitted.
+        index: the sample index; None reads the committed one when it is first asked for.
+        store: where it lies.
+        content_hash: of the opened version, so that no other version is read into it; None does not look.
     """
 
-    def __init__(self, experiment: str, recipe: Mapping[str, Any], index: pl.DataFrame, store: ArtifactStore) -> None:
+    def __init__(
+        self,
+        experiment: str,
+        recipe: Mapping[str, Any],
+        index: pl.DataFrame | None,
+        store: ArtifactStore,
+        content_hash: str | None = None,
+    ) -> None:
         self.experiment = experiment
         self.recipe = recipe
-        self.index = index
         self._store = store
+        self._content_hash = content_hash
+        if index is not None:
+            self.index = index
+
+    @cached_property
+    def index(self) -> pl.DataFrame:
+        """One row a sample, in time order.
+
+        Columns: sample, t0, t1, step, instrument, label, return_bps, sigma_bps, part, block, on_stride, weight, regime
+        horizon_seconds and uniqueness; a row for each horizon of a decision.
+
+        Raises:
+            CorruptArtifactError: It is damaged, or was built again since the dataset was opened.
+        """
+        found = self._store.read_table(DATASET_ASSET, self.experiment, "index")
+        self.stored.require_unchanged(DATASET_ASSET, self.experiment, self._content_hash)
+        return found
 
     @property
     def cadence_seconds(self) -> int:
         """Seconds between two grid steps."""
         return int(self.recipe["cadence_seconds"])
+
+    @property
+    def cadence_us(self) -> int:
+        """Microseconds between two grid steps."""
+        return self.cadence_seconds * MICROSECONDS_PER_SECOND
 
     @property
     def steps_per_day(self) -> int:
@@ -102,18 +129,27 @@ class Dataset:
 
     @property
     def horizon_seconds(self) -> int:
-        """Seconds from decision to label end."""
-        return int(self.recipe["labels"]["horizon_seconds"])
+        """The primary horizon: the longest that its labels last."""
+        return int(self.recipe["labels"]["horizons_seconds"][0])
 
     @cached_property
     def boundaries_bps(self) -> NDArray[np.float64]:
-        """(C - 1,) class edges of the log mid return in bps; class c is [edges[c-1], edges[c])."""
-        return np.asarray(self.recipe["boundaries_bps"], dtype=np.float64)
+        """(C - 1,) class edges of the log mid return in bps; class c is [edges[c-1], edges[c]).
+
+        Raises:
+            ConfigError: its classes are cut otherwise, or it has none.
+        """
+        return return_edges_bps(self.recipe)
 
     @property
     def classes(self) -> int:
-        """Number of classes C."""
-        return len(self.boundaries_bps) + 1
+        """Number of classes C; 0 where labels are returns alone."""
+        return int(self.recipe["classes"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """(C,) names of the classes."""
+        return tuple(self.recipe["class_names"])
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -176,31 +212,74 @@ class Dataset:
             out = np.empty(shape, dtype=self.dtype(stream))
         elif out.shape != shape:
             raise ValueError(f"buffer for {stream} has shape {out.shape}, expected {shape}")
-        if self._stream(stream)["lies_in"] == DATASET_ASSET:
-            out[...] = self._own[stream][first_step:last_step]
-            return out
-        columns = self._grid_columns(stream)
-        at = first_step
-        while at < last_step:
-            day, offset = divmod(at, self.steps_per_day)
-            count = min(self.steps_per_day - offset, last_step - at)
-            values = self._grid_day(day)[stream][offset : offset + count]
-            start = at - first_step
-            out[start : start + count] = values if columns is None else values[..., columns]
-            at += count
+        self.stored.copy(stream, first_step, last_step, out)
         return out
 
     def long_term(self, day_index: int) -> NDArray[np.float32]:
         """(lookback_days, stats, assets): vectors of the days before day `day_index` of the dataset, oldest first."""
-        return np.asarray(self._own[LONG_TERM][day_index : day_index + self.lookback_steps(LONG_TERM)])
+        return np.asarray(self.stored.file(LONG_TERM, 0)[day_index : day_index + self.lookback_steps(LONG_TERM)])
 
-    def samples(self, part: Part, *, on_stride_only: bool) -> pl.DataFrame:
-        """Index rows of a part in time order; `on_stride_only` leaves out the training phases."""
-        chosen = pl.col("part") == part
+    @cached_property
+    def stored(self) -> StoredStreams:
+        """The files of its streams."""
+        return StoredStreams(
+            self._store,
+            self.experiment,
+            self.recipe["streams"],
+            days=self.days,
+            steps_per_day=self.steps_per_day,
+            upstream=self.recipe.get("upstream", {}),
+            content_hash=self._content_hash,
+        )
+
+    def window_ends(self, stream: str, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n,) ends (exclusive), in stored rows of a stream, of what is known of it by samples at `steps` (n,).
+
+        A sample knows its own step; of long_term it knows the days before its own, and row d + look-back is day d.
+        """
+        if stream == LONG_TERM:
+            return np.asarray(steps // self.steps_per_day + self.lookback_steps(stream))
+        return np.asarray(steps + 1)
+
+    def sample(
+        self,
+        t: datetime | str,
+        *,
+        scaled: bool = False,
+        instrument: str | None = None,
+        horizon_seconds: int | None = None,
+    ) -> Sample:
+        """The sample decided at an instant (ISO text, without an offset UTC): windows of all streams, label, t0, t1.
+
+        Raises:
+            ConfigError: no sample was decided then (says which are the nearest), or several were.
+        """
+        row = find_sample(self.experiment, self.index, t, instrument, horizon_seconds)
+        return sample_of_row(self, row, scaled=scaled)
+
+    def each_sample(self, part: Part | None = None, *, scaled: bool = False) -> Iterator[Sample]:
+        """All samples of a part, or of the dataset, in the order of the index; windows are gathered one by one."""
+        chosen = np.arange(self.index.height) if part is None else np.flatnonzero(self.index["part"] == part)
+        for row in chosen:
+            yield sample_of_row(self, int(row), scaled=scaled)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self.each_sample()
+
+    def __len__(self) -> int:
+        return self.index.height
+
+    def samples(self, part: Part, *, on_stride_only: bool, horizon_seconds: int | None = None) -> pl.DataFrame:
+        """Index rows of a part in time order, over one horizon, by default the primary one.
+
+        `on_stride_only` leaves out the training phases.
+        """
+        horizon = self.horizon_seconds if horizon_seconds is None else horizon_seconds
+        chosen = (pl.col("part") == part) & (pl.col("horizon_seconds") == horizon)
         return self.index.filter(chosen & pl.col("on_stride") if on_stride_only else chosen)
 
     def segments(self, part: Part, *, on_stride_only: bool) -> list[Segment]:
-        """Contiguous stretches with the samples of a part, one for every cell that has any, in time order.
+        """Contiguous stretches with the primary samples of a part, one for every cell that has any, in time order.
 
         Cells of `segments.length` are counted from the dataset's start (a day from midnight). A segment begins
         `segments.anchor_lookback` before its cell, but not before the dataset's start, and ends with its cell, or
@@ -208,25 +287,10 @@ class Dataset:
         With one day each, the segment of day d runs from midnight of d - 1 to the end of d and carries the samples of
         d; with a length that covers everything there is one segment a part, from the start to the end of its block.
         """
-        stated = self.recipe["segments"]
-        start, length, lookback = (int(stated[key]) for key in ("start_step", "length_steps", "lookback_steps"))
-        chosen = (self.index["part"] == part).to_numpy()
-        if on_stride_only:
-            chosen = chosen & self.index["on_stride"].to_numpy()
-        rows = np.flatnonzero(chosen)
-        cells = (self.index["step"].to_numpy()[rows] - start) // length
-        found = []
-        for cell in np.unique(cells):
-            mine, first = rows[cells == cell], start + int(cell) * length
-            block_end = self._block_ends[int(self.index["block"][int(mine[-1])])]
-            found.append(Segment(max(first - lookback, start), min(first + length, block_end), mine))
-        return found
-
-    @cached_property
-    def _block_ends(self) -> tuple[int, ...]:
         origin = to_microseconds(day_start(self.days[0]))
-        cadence_us = self.cadence_seconds * MICROSECONDS_PER_SECOND
-        return tuple(-(-(int(block["last_us"]) - origin) // cadence_us) for block in self.recipe["blocks"])
+        return cut_segments(
+            self.index, self.recipe, part, on_stride_only=on_stride_only, origin_us=origin, cadence_us=self.cadence_us
+        )
 
     def _stream(self, name: str) -> Mapping[str, Any]:
         try:
@@ -237,41 +301,22 @@ class Dataset:
                 f"give the dataset's streams.{name} or choose a model that does not read it"
             ) from None
 
-    def _grid_columns(self, stream: str) -> NDArray[np.int64] | None:
-        columns = self._stream(stream)["grid_columns"]
-        return None if columns is None else np.asarray(columns, dtype=np.int64)
-
-    @cached_property
-    def _own(self) -> dict[str, NDArray[Any]]:
-        return self._store.open_arrays(DATASET_ASSET, self.experiment, "streams")
-
-    @cached_property
-    def _mapped_days(self) -> dict[int, dict[str, NDArray[Any]]]:
-        return {}
-
-    def _grid_day(self, day: int) -> dict[str, NDArray[Any]]:
-        if day not in self._mapped_days:
-            self._mapped_days[day] = self._store.open_arrays(GRID_ASSET, self.days[day].isoformat(), "arrays")
-        return self._mapped_days[day]
-
 
 def open_dataset(store: ArtifactStore, experiment: str) -> Dataset:
-    """Open a dataset and check that every grid day it points into is still the one it was built from.
+    """Open a dataset and check that every partition it was built from is still there, with the same content.
+
+    A look at one manifest a partition; streams are mapped and the index is read when they are first asked for.
 
     Raises:
-        MissingPartitionError: the dataset or a referenced grid day does not exist.
-        CorruptArtifactError: a referenced grid day was rebuilt with other content.
+        MissingPartitionError: the dataset or a partition it was built from does not exist; names all that are missing.
+        CorruptArtifactError: a partition was rebuilt with other content.
     """
-    store.require(DATASET_ASSET, experiment)
+    content_hash = store.require(DATASET_ASSET, experiment).content_hash
     recipe = store.read_json(DATASET_ASSET, experiment, "recipe")
-    for key, pinned in recipe["upstream"].items():
+    partitions: dict[str, list[str]] = defaultdict(list)
+    for key in recipe["upstream"]:
         asset, partition = key.split("/", 1)
-        if asset != GRID_ASSET:
-            continue
-        found = store.require(asset, partition).content_hash
-        if found != pinned:
-            raise CorruptArtifactError(
-                f"{key} has content {found[:12]}, dataset {experiment!r} was built from {pinned[:12]}; "
-                f"materialise dataset {experiment!r} again"
-            )
-    return Dataset(experiment, recipe, store.read_table(DATASET_ASSET, experiment, "index"), store)
+        partitions[asset].append(partition)
+    for asset, keys in partitions.items():
+        refuse_changed(experiment, recipe["upstream"], store.upstream(asset, keys))
+    return Dataset(experiment, recipe, None, store, content_hash)

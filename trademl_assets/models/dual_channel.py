@@ -56,7 +56,7 @@ class DualChannel(Network):
             ]
             width = wanted
         self.merge = nn.Sequential(*layers)
-        self.head = build_head(width, inputs.boundaries_bps, parameters.head)
+        self.head = build_head(width, inputs, parameters.head)
         self.has_density = isinstance(self.head, MixtureOverBoundaries)
         self.log_reference_bps = _log_reference(inputs.boundaries_bps)
 
@@ -86,8 +86,10 @@ class DualChannel(Network):
         return [] if self.context is None else list(self.context.parameters())
 
 
-def _log_reference(boundaries_bps: tuple[float, ...]) -> float:
-    """Log of the boundaries' root mean square: sigma is read relative to the class grid."""
+def _log_reference(boundaries_bps: tuple[float, ...] | None) -> float:
+    """Log of the boundaries' root mean square: sigma is read relative to the class grid, in bps where there is none."""
+    if boundaries_bps is None:
+        return 0.0
     square = sum(edge**2 for edge in boundaries_bps) / len(boundaries_bps)
     return 0.5 * math.log(square) if square > 0 else 0.0
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.parameters import DistributionHead, SoftmaxHead
 
 
@@ -97,9 +99,18 @@ def log_normal_interval(low: Tensor, high: Tensor) -> Tensor:
 
 
 def build_head(
-    features: int, boundaries_bps: tuple[float, ...], parameters: SoftmaxHead | DistributionHead
+    features: int, inputs: ModelInputs, parameters: SoftmaxHead | DistributionHead
 ) -> SoftmaxLogits | MixtureOverBoundaries:
-    """Return the head that the parameters name."""
+    """Return the head that the parameters name.
+
+    Raises:
+        ConfigError: The classes are not intervals of the return, and a distribution of it shall fill them.
+    """
     if isinstance(parameters, SoftmaxHead):
-        return SoftmaxLogits(features, len(boundaries_bps) + 1)
-    return MixtureOverBoundaries(features, boundaries_bps, parameters)
+        return SoftmaxLogits(features, inputs.classes)
+    if inputs.boundaries_bps is None:
+        raise ConfigError(
+            "the distribution head forecasts the return, and the dataset's classes are not cut by the return in bps -> "
+            "choose the softmax head, or labels.kind price_classes with edges in bps"
+        )
+    return MixtureOverBoundaries(features, inputs.boundaries_bps, parameters)

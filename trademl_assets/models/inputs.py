@@ -1,6 +1,6 @@
 """What a network is told of a dataset: its streams, their statistics, its classes; travels with weights as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,19 +41,16 @@ class ModelInputs:
         instruments: In the order of the columns.
         target: The labelled instrument.
         cadence_seconds: Seconds between steps.
-        boundaries_bps: (C - 1,) class edges of the log return in bps.
+        boundaries_bps: (C - 1,) class edges of the log return in bps; None where the classes are cut otherwise.
+        classes: Number of classes C.
     """
 
     streams: Mapping[str, StreamInput]
     instruments: tuple[str, ...]
     target: str
     cadence_seconds: int
-    boundaries_bps: tuple[float, ...]
-
-    @property
-    def classes(self) -> int:
-        """Number of classes C."""
-        return len(self.boundaries_bps) + 1
+    boundaries_bps: tuple[float, ...] | None
+    classes: int
 
     def stream(self, name: str) -> StreamInput:
         """Return a stream.
@@ -86,7 +83,8 @@ class ModelInputs:
             "instruments": list(self.instruments),
             "target": self.target,
             "cadence_seconds": self.cadence_seconds,
-            "boundaries_bps": list(self.boundaries_bps),
+            "boundaries_bps": None if self.boundaries_bps is None else list(self.boundaries_bps),
+            "classes": self.classes,
         }
 
     @classmethod
@@ -108,12 +106,22 @@ class ModelInputs:
             tuple(stated["instruments"]),
             str(stated["target"]),
             int(stated["cadence_seconds"]),
-            tuple(float(edge) for edge in stated["boundaries_bps"]),
+            _floats(stated["boundaries_bps"]),
+            int(stated["classes"]),
         )
 
 
 def inputs_of(dataset: Dataset) -> ModelInputs:
-    """Return what a network is told of a dataset: all streams it has."""
+    """Return what a network is told of a dataset: all streams it has.
+
+    Raises:
+        ConfigError: Its labels have no classes.
+    """
+    if not dataset.classes:
+        raise ConfigError(
+            f"dataset {dataset.experiment!r}: labels of kind {dataset.recipe['labels']['kind']!r} have no classes, and "
+            "models forecast classes -> give labels.parameters.edges_bps or choose another labels.kind"
+        )
     streams = {}
     for name in dataset.streams:
         scaling = dataset.scaling(name)
@@ -130,5 +138,10 @@ def inputs_of(dataset: Dataset) -> ModelInputs:
         dataset.instruments,
         dataset.target,
         dataset.cadence_seconds,
-        tuple(float(edge) for edge in dataset.boundaries_bps),
+        _floats(dataset.recipe["boundaries_bps"]),
+        dataset.classes,
     )
+
+
+def _floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(float(value) for value in values)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Space = Literal["books", "days", "history", "series", "market", "experiments", "trials"]
+Space = Literal["books", "days", "history", "series", "candles", "market", "experiments", "trials"]
 Stage = Literal[
     "data_collection",
     "data_object",
@@ -93,6 +93,18 @@ EXTERNAL_SERIES = Entry(
     schema_version=1,
     run_name="external_series_{instrument}",
     description="Values of one external series with the instant each was published, for as-of reading only.",
+)
+CANDLES = Entry(
+    name="candles",
+    group="candles",
+    space="candles",
+    stage="data_collection",
+    kinds=frozenset({"parquet", "polars"}),
+    code_version="1",
+    schema_version=1,
+    run_name="candles_{instrument}_{day}",
+    description="Checked bars of one instrument over one calendar month, a row a bar at the instant it opens, "
+    "and the stretches of bars that are missing.",
 )
 ALIGNED_GRID = Entry(
     name="aligned_grid",
@@ -206,6 +218,7 @@ ENTRIES: Mapping[str, Entry] = {
         DAILY_AGGREGATES,
         MARKET_REGIME,
         EXTERNAL_SERIES,
+        CANDLES,
         COVERAGE_CALENDAR,
         DATASET,
         HYPERPARAMETER_STUDY,

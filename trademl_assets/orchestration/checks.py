@@ -25,6 +25,7 @@ from trademl_assets.orchestration.catalog import (
     ALIGNED_GRID,
     BOOK_SNAPSHOTS,
     CALIBRATED_MODEL,
+    CANDLES,
     COVERAGE_CALENDAR,
     DAILY_AGGREGATES,
     DATASET,
@@ -46,6 +47,7 @@ from trademl_assets.orchestration.contracts import (
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.order_book.certificate import Certificate, certificate_problem
 from trademl_assets.scoring.calibration import Calibration
+from trademl_assets.sources.bar_contract import bar_contract
 from trademl_assets.sources.contracts import (
     aggregate_contract,
     series_contract,
@@ -74,6 +76,7 @@ def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.Asse
         (RAW_DEPTH, "data", lambda _: tall_contract()),
         (BOOK_SNAPSHOTS, "data", lambda _: snapshot_contract(slots)),
         (DAILY_AGGREGATES, "data", lambda _: aggregate_contract()),
+        (CANDLES, "data", lambda _: bar_contract(deployment.configuration.candles.cadence_seconds)),
         (MARKET_REGIME, "data", lambda _: regime_contract()),
         (EXTERNAL_SERIES, "data", lambda _: series_contract()),
         (COVERAGE_CALENDAR, "data", lambda _: coverage_contract()),

@@ -78,7 +78,7 @@ def index_contract() -> pa.DataFrameSchema:
             "label": pa.Column(pl.Int8, pa.Check.ge(0)),
             "return_bps": pa.Column(pl.Float64),
             "sigma_bps": pa.Column(pl.Float64, pa.Check.gt(0)),
-            "part": pa.Column(pl.String, pa.Check.isin(list(PARTS))),
+            "part": pa.Column(pl.String, pa.Check.isin([*PARTS, "degradation"])),
             "on_stride": pa.Column(pl.Boolean),
             "weight": pa.Column(pl.Float32, pa.Check.gt(0)),
             "regime": pa.Column(pl.String, pa.Check.isin(list(REGIMES))),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from trademl_assets.configuration.model import Configuration
+from trademl_assets.datasets.candle_inputs import candle_partitions
 from trademl_assets.foundation.calendar import days_between
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import combine_fingerprints
@@ -52,6 +53,7 @@ class Lineage:
             "daily_aggregates": self._before_aggregates,
             "market_regime": self._before_regime,
             "external_series": lambda _: (),
+            "candles": lambda _: (),
             "coverage_calendar": lambda _: self._all_books(),
             "dataset": self._before_dataset,
             "hyperparameter_study": lambda key: (Artifact("dataset", split_key(key)[0]),),
@@ -67,6 +69,7 @@ class Lineage:
             "daily_aggregates": self._of_aggregates,
             "market_regime": lambda _: configuration.long_term.regimes.fingerprint(),
             "external_series": self._of_series,
+            "candles": self._of_candles,
             "coverage_calendar": lambda _: combine_fingerprints(
                 self._all_instruments, configuration.order_book.coverage.fingerprint()
             ),
@@ -126,15 +129,19 @@ class Lineage:
         return days_between(first, dataset.last_day - timedelta(days=1))
 
     def _source(self, role: str, instrument: str | None = None) -> str:
+        grid = self._configuration.grid
+        return combine_fingerprints(self._chosen(role), self._who(instrument), str(grid.max_gap_seconds))
+
+    def _who(self, instrument: str | None) -> str:
+        return self._all_instruments if instrument is None else self._instruments[instrument].fingerprint()
+
+    def _chosen(self, role: str) -> str:
         name = getattr(self._market, role)
         if name is None:
             raise ConfigError(
                 f"market.yaml: {role} is null -> name one of the configured sources {sorted(self._market.sources)}"
             )
-        who = self._all_instruments if instrument is None else self._instruments[instrument].fingerprint()
-        return combine_fingerprints(
-            self._market.sources[name].fingerprint(), who, str(self._configuration.grid.max_gap_seconds)
-        )
+        return self._market.sources[name].fingerprint()
 
     def _of_snapshots(self, key: str) -> str:
         order_book, instrument = self._configuration.order_book, split_key(key)[1]
@@ -153,8 +160,9 @@ class Lineage:
         return combine_fingerprints(self._all_instruments, *(group.fingerprint() for group in groups))
 
     def _of_dataset(self, experiment: str) -> str:
-        dataset, grid = self._configuration.datasets[experiment], self._configuration.grid
-        return combine_fingerprints(dataset.fingerprint(), grid.fingerprint(), self._all_instruments)
+        dataset, configuration = self._configuration.datasets[experiment], self._configuration
+        frame = configuration.candles if dataset.series_from == "candles" else configuration.grid
+        return combine_fingerprints(dataset.fingerprint(), frame.fingerprint(), self._all_instruments)
 
     def _of_training(self, key: str) -> str:
         model, training = self._configuration.models[split_key(key)[1]], self._configuration.training
@@ -171,6 +179,10 @@ class Lineage:
         market = self._market
         days = f"{market.history_first_day} {market.last_day}"
         return combine_fingerprints(market.sources[market.series[name]].fingerprint(), name, days)
+
+    def _of_candles(self, key: str) -> str:
+        source, instrument = self._chosen("candle_source"), self._who(split_key(key)[1])
+        return combine_fingerprints(source, instrument, self._configuration.candles.fingerprint())
 
     def _all_books(self) -> tuple[Artifact, ...]:
         days = days_between(self._market.first_day, self._market.last_day)
@@ -198,13 +210,17 @@ class Lineage:
 
     def _before_dataset(self, experiment: str) -> tuple[Artifact, ...]:
         dataset = self._configuration.datasets[experiment]
-        grid = [Artifact("aligned_grid", day.isoformat()) for day in days_between(dataset.first_day, dataset.last_day)]
+        days = days_between(dataset.first_day, dataset.last_day)
+        series: list[Artifact] = [Artifact("aligned_grid", day.isoformat()) for day in days]
+        if dataset.series_from == "candles":
+            series = [Artifact("candles", key) for key in candle_partitions(days, dataset.instruments)]
         clock, long_term = dataset.streams.clock, dataset.streams.long_term
         reads_aggregates = long_term is not None or (clock is not None and "volume_percentile" in clock.columns)
         assets = ("daily_aggregates", "market_regime") if reads_aggregates else ("market_regime",)
-        context = [Artifact(asset, day.isoformat()) for asset in assets for day in self.context_days(experiment)]
-        series = [Artifact("external_series", name) for name in dataset.streams.external_series]
-        return tuple(grid + context + series)
+        told = self.context_days(experiment) if self._market.delivers_books else ()
+        context = [Artifact(asset, day.isoformat()) for asset in assets for day in told]
+        external = [Artifact("external_series", name) for name in dataset.external_series]
+        return tuple(series + context + external)
 
     def _before_model(self, key: str) -> tuple[Artifact, ...]:
         dataset = Artifact("dataset", split_key(key)[0])

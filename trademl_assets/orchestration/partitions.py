@@ -10,12 +10,15 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from trademl_assets.candles.bars import month_days
 from trademl_assets.configuration.model import Configuration
 
 DAY = "day"
 INSTRUMENT = "instrument"
 EXPERIMENT = "experiment"
 MODEL = "model"
+MONTH = "calendar_month"  # keys name dimensions in alphabetical order: the month is to come before the instrument
+MONTH_FORMAT = "%Y-%m"
 SEPARATOR = "|"
 WHOLE_MARKET = "all"
 
@@ -29,6 +32,7 @@ class Spaces:
         days: Days with books.
         history: Days that exist at least as daily aggregates.
         series: Configured external series.
+        candles: Calendar month and instrument, over the whole history; none where no source delivers candles.
         market: One partition for all days and instruments together.
         experiments: Configured datasets.
         trials: Experiment and model.
@@ -38,6 +42,7 @@ class Spaces:
     days: dg.DailyPartitionsDefinition
     history: dg.DailyPartitionsDefinition
     series: dg.StaticPartitionsDefinition
+    candles: dg.MultiPartitionsDefinition
     market: dg.StaticPartitionsDefinition
     experiments: dg.StaticPartitionsDefinition
     trials: dg.MultiPartitionsDefinition
@@ -55,6 +60,7 @@ def build_spaces(configuration: Configuration) -> Spaces:
         days=days,
         history=_daily(market.history_first_day, market.last_day),
         series=dg.StaticPartitionsDefinition(sorted(market.series)),
+        candles=_candles(configuration),
         market=dg.StaticPartitionsDefinition([WHOLE_MARKET]),
         experiments=experiments,
         trials=dg.MultiPartitionsDefinition({EXPERIMENT: experiments, MODEL: models}),
@@ -74,6 +80,11 @@ def split_key(key: str) -> tuple[str, ...]:
 def day_of(key: str) -> date:
     """Day of a key whose first dimension is the day."""
     return date.fromisoformat(split_key(key)[0])
+
+
+def month_of(key: str) -> date:
+    """First day of the month of a key whose first dimension is the month."""
+    return date.fromisoformat(f"{split_key(key)[0]}-01")
 
 
 def ranges(keys: Sequence[str], space: dg.PartitionsDefinition[str]) -> list[tuple[str, str]]:
@@ -130,6 +141,17 @@ def _contiguous(keys: Sequence[str], order: dict[str, int]) -> list[list[str]]:
         else:
             chunks.append([key])
     return chunks
+
+
+def _candles(configuration: Configuration) -> dg.MultiPartitionsDefinition:
+    market = configuration.market
+    months = dg.MonthlyPartitionsDefinition(
+        start_date=f"{market.history_first_day:{MONTH_FORMAT}}",
+        end_date=f"{month_days(market.last_day)[1] + timedelta(days=1):{MONTH_FORMAT}}",
+        fmt=MONTH_FORMAT,
+    )
+    names = [] if market.candle_source is None else list(market.instruments_by_name())
+    return dg.MultiPartitionsDefinition({MONTH: months, INSTRUMENT: dg.StaticPartitionsDefinition(names)})
 
 
 def _daily(first: date, last: date) -> dg.DailyPartitionsDefinition:

@@ -107,6 +107,8 @@ def _targets(deployment: Deployment, experiment: str | None, until: str | None) 
 
 def _drawn_beside(deployment: Deployment) -> list[Artifact]:
     """What every experiment shows of what there is, without asking for anything more to be collected."""
+    if not deployment.configuration.market.delivers_books:
+        return []
     keys = deployment.space(COVERAGE_CALENDAR.space).get_partition_keys()
     return [Artifact(COVERAGE_CALENDAR.name, key) for key in keys]
 

@@ -15,7 +15,7 @@ from trademl_assets.orchestration.lineage import Artifact
 from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.storage.commit import ArtifactStore, Manifest
 
-_SECTIONS = ("market", "order_book", "grid", "long_term", "training", "tuning", "evaluation")
+_SECTIONS = ("market", "order_book", "grid", "long_term", "candles", "training", "tuning", "evaluation")
 
 
 def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> ReportMaterial:
@@ -37,7 +37,7 @@ def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> R
         experiment=experiment,
         model=model,
         target=recipe["target"],
-        horizon=_readable(recipe["labels"]["horizon_seconds"]),
+        horizon=_readable(recipe["labels"]["horizons_seconds"][0]),
         class_distribution=recipe["class_distribution"],
         learning_curves=learning_curves(history, summary),
         trials=trials,

@@ -13,7 +13,8 @@ from trademl_assets.orchestration.resources.tracking import StageTracking
 def build_sensors(jobs: list[UnresolvedAssetJobDefinition]) -> list[dg.SensorDefinition]:
     """Make the sensors over the jobs that there are."""
     by_name = {job.name: job for job in jobs}
-    return [_long_term_after_grid(by_name["long_term_job"]), _failed_runs_in_tracking()]
+    after_grid = [_long_term_after_grid(by_name["long_term_job"])] if "long_term_job" in by_name else []
+    return [*after_grid, _failed_runs_in_tracking()]
 
 
 def _long_term_after_grid(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, mode
 from trademl_assets.foundation.choice import chosen, known
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import Parameters
-from trademl_assets.sources import files, simulator, sql  # noqa: F401 -- importing registers the kinds
+from trademl_assets.sources import bar_files, files, simulator, sql  # noqa: F401 -- importing registers the kinds
 from trademl_assets.sources.contract import SOURCES, InstrumentParameters
 from trademl_assets.sources.events import (  # noqa: F401 -- the same
     binance_capture,
@@ -58,6 +58,8 @@ class MarketParameters(Parameters):
         sources: Configured sources by name.
         depth_source: Source of tall rows, null where none is needed.
         snapshot_source: Source of compressed snapshots, null where none is needed.
+        candle_source: Source of candles, null where none is needed. A market that has one, and no source of books, has
+            no books: its days are those of candles.
         aggregate_source: Source of the aggregates before `first_day`, null where none is needed.
         optimum_source: Source that knows the best possible forecast, null on a real market.
         series: External series by name, each with the source that delivers it; empty where there are none.
@@ -71,6 +73,7 @@ class MarketParameters(Parameters):
     sources: dict[str, SourceChoice]
     depth_source: str | None
     snapshot_source: str | None
+    candle_source: str | None
     aggregate_source: str | None
     optimum_source: str | None
     series: dict[SeriesName, str]
@@ -85,10 +88,12 @@ class MarketParameters(Parameters):
                 f"days must ascend: history_first_day {self.history_first_day}, first_day {self.first_day}, "
                 f"last_day {self.last_day}"
             )
+        books = self.delivers_books
         needed = {
-            "depth_source": self.tall_rows_from <= self.last_day,
-            "snapshot_source": self.tall_rows_from > self.first_day,
-            "aggregate_source": self.history_first_day < self.first_day,
+            "depth_source": books and self.tall_rows_from <= self.last_day,
+            "snapshot_source": books and self.tall_rows_from > self.first_day,
+            "aggregate_source": books and self.history_first_day < self.first_day,
+            "candle_source": False,
             "optimum_source": False,
         }
         for role, is_needed in needed.items():
@@ -97,6 +102,11 @@ class MarketParameters(Parameters):
             if source not in self.sources:
                 raise ValueError(f"series {name}: {source!r} is not configured -> name one of {sorted(self.sources)}")
         return self
+
+    @property
+    def delivers_books(self) -> bool:
+        """Whether there are books; a market of candles alone names no source of them."""
+        return self.candle_source is None or not (self.depth_source is None and self.snapshot_source is None)
 
     def _check_role(self, role: str, *, is_needed: bool) -> None:
         name = getattr(self, role)
@@ -115,7 +125,7 @@ def build_source(market: MarketParameters, role: str) -> Any:
 
     Args:
         market: The market section.
-        role: `depth_source`, `snapshot_source`, `aggregate_source` or `optimum_source`.
+        role: `depth_source`, `snapshot_source`, `candle_source`, `aggregate_source` or `optimum_source`.
 
     Returns:
         The source, which has the methods of the role's protocol.

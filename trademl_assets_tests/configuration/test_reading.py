@@ -114,9 +114,27 @@ Edit = Callable[[Path], None]
         ("datasets.yaml", "target: FOLAUSDT", "target: NOPE", ["datasets.yaml: demo", "'NOPE'"]),
         (
             "datasets.yaml",
-            "horizon_seconds: 1800",
-            "horizon_seconds: 1805",
-            ["demo.labels.horizon_seconds", "multiple"],
+            "horizons_seconds: [1800]",
+            "horizons_seconds: [1805]",
+            ["demo.labels.horizons_seconds", "multiple"],
+        ),
+        (
+            "datasets.yaml",
+            "decision_phase_seconds: 0",
+            "decision_phase_seconds: 5",
+            ["demo.labels.decision_phase_seconds", "multiple"],
+        ),
+        (
+            "datasets.yaml",
+            (
+                "kind: price_classes\n    parameters:\n      boundaries: {kind: fixed, edges_bps: "
+                "[-60, -30, -12, 0, 12, 30, 60]}"
+            ),
+            (
+                "kind: given\n    parameters: {series: absent, span_seconds: 60, max_age_seconds: 0, "
+                "classes: [{name: a, value: 0.0}, {name: b, value: 1.0}]}"
+            ),
+            ["demo.labels.parameters", "reads the external series 'absent'"],
         ),
         ("datasets.yaml", "length: P24D", "length: a month", ["datasets.yaml: demo.split.blocks.0.length"]),
         (

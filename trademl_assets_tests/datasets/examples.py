@@ -13,6 +13,7 @@ DAYS = 4
 def stated() -> dict[str, Any]:
     """The parameters as YAML would give them; tests change single keys."""
     return {
+        "series_from": "grid",
         "target": "FOLLOW",
         "instruments": ["LEAD", "FOLLOW"],
         "first_day": FIRST.isoformat(),
@@ -21,8 +22,9 @@ def stated() -> dict[str, Any]:
         "minimum_history": "PT2H",
         "partial_fill_threshold": 0.1,
         "labels": {
-            "horizon_seconds": 900,
+            "horizons_seconds": [900],
             "decision_stride_seconds": 600,
+            "decision_phase_seconds": 0,
             "training_phase_seconds": 300,
             "max_mid_age_seconds": 5.0,
             "minimum_class_support": 100,
@@ -30,6 +32,10 @@ def stated() -> dict[str, Any]:
             "parameters": {"boundaries": {"kind": "quantile", "classes": 4}},
         },
         "split": {
+            "kind": "blocks",
+            "degradation": [],
+            "minimum_effective_samples": {},
+            "on_short_part": "warn",
             "blocks": [
                 {"part": "train", "length": "P2D"},
                 {"part": "validation", "length": "PT12H"},
@@ -50,7 +56,7 @@ def stated() -> dict[str, Any]:
             "long_term": {"lookback_days": 3, "missing_days": "refuse", "statistics": ["mean_bps", "volume"]},
             "additional": {},
         },
-        "weights": {"half_life_days": None},
+        "weights": {"parts": []},
         "scaling": {
             "method": "robust",
             "lower_quantile": 0.1,
@@ -61,7 +67,14 @@ def stated() -> dict[str, Any]:
             "rows_at_most": 500,
         },
         "segments": {"length": "P1D", "anchor_lookback": "P1D"},
-        "audit": {"cuts": 20, "seed": 7},
+        "audit": {
+            "random_cuts": 50,
+            "edge_cuts_at_most": 60,
+            "raw_cuts": 2,
+            "raw_reach": "PT1H",
+            "raw_whole_day_cuts": 2,
+            "seed": 7,
+        },
     }
 
 

@@ -19,12 +19,14 @@ INDEX_SCHEMA = {
     "t1": pl.Datetime("us", "UTC"),
     "step": pl.Int64,
     "instrument": pl.String,
+    "horizon_seconds": pl.Int32,
     "label": pl.Int8,
     "return_bps": pl.Float64,
     "sigma_bps": pl.Float64,
     "part": pl.String,
     "block": pl.Int16,
     "on_stride": pl.Boolean,
+    "uniqueness": pl.Float32,
     "weight": pl.Float32,
     "regime": pl.String,
 }
@@ -162,8 +164,8 @@ def test_a_missing_day_of_the_look_back_is_refused_or_marked(filled_store: Artif
 
 def test_parameters_that_do_not_fit_the_grid_are_refused(filled_store: ArtifactStore) -> None:
     values = stated()
-    values["labels"]["horizon_seconds"] = 901
-    with pytest.raises(ConfigError, match=r"labels\.horizon_seconds .* grid steps of 60 s"):
+    values["labels"]["horizons_seconds"] = [901]
+    with pytest.raises(ConfigError, match=r"labels\.horizons_seconds .* grid steps of 60 s"):
         build_dataset(filled_store, parameters_of(values), FRAME)
     values = stated()
     values["instruments"] = ["FOLLOW", "NOBODY"]
@@ -187,7 +189,7 @@ def test_blocks_must_fit_into_the_days() -> None:
 
 def test_one_hour_of_a_second_grid_style_split_starts_at_its_first_instant(filled_store: ArtifactStore) -> None:
     values = stated() | {"first_instant": "2024-01-04T12:00:00Z", "minimum_history": "PT0S", "last_day": "2024-01-04"}
-    values["labels"] |= {"horizon_seconds": 120, "decision_stride_seconds": 60, "training_phase_seconds": 60}
+    values["labels"] |= {"horizons_seconds": [120], "decision_stride_seconds": 60, "training_phase_seconds": 60}
     lengths = ("PT2H", "PT1H", "PT30M", "PT1H")
     for block, length in zip(values["split"]["blocks"], lengths, strict=True):
         block["length"] = length

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from trademl_assets.datasets.build import build_dataset
-from trademl_assets.datasets.label_kinds import LABELS, Outcomes
+from trademl_assets.datasets.label_kinds import LABELS, LabelKind, Outcomes
 from trademl_assets.datasets.labels import forward_outcomes
 from trademl_assets.datasets.leakage import SHIPPED, audit_parts
 from trademl_assets.datasets.parameters import DatasetParameters
@@ -25,7 +25,7 @@ class NoParameters(Parameters):
     pass
 
 
-class Sign:
+class Sign(LabelKind):
     """Two classes of the return over the horizon; the kinds of these tests change one thing of it each."""
 
     parameters = NoParameters
@@ -33,14 +33,14 @@ class Sign:
     def __init__(self, parameters: NoParameters) -> None:
         self.settings = parameters
 
-    def outcomes(self, ingredients: Any, steps: np.ndarray) -> Outcomes:
-        return forward_outcomes(ingredients, steps)
+    def outcomes(self, ingredients: Any, steps: np.ndarray, horizon_seconds: int) -> Outcomes:
+        return forward_outcomes(ingredients, steps, horizon_seconds)
 
-    def fit_boundaries(self, training: Outcomes) -> np.ndarray:  # noqa: ARG002 -- the contract's signature
+    def fit_boundaries(self, training: Outcomes, instrument: str) -> np.ndarray:  # noqa: ARG002 -- the contract's signature
         return np.zeros(1)
 
-    def classify(self, outcomes: Outcomes, boundaries_bps: np.ndarray) -> np.ndarray:
-        return (outcomes.return_bps >= boundaries_bps[0]).astype(np.int8)
+    def classify(self, outcomes: Outcomes, boundaries: np.ndarray) -> np.ndarray:
+        return (outcomes.return_bps >= boundaries[0]).astype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,10 @@ def test_an_unknown_kind_is_refused_at_its_key_with_those_there_are() -> None:
         parameters_of(values)
     found = {".".join(map(str, error["loc"])): error["msg"] for error in caught.value.errors()}
     assert set(found) == {"labels.kind", "labels.parameters"}
-    assert "unknown label kind 'price_class' -> choose one of price_classes" in found["labels.kind"]
+    assert (
+        "unknown label kind 'price_class' -> choose one of future_return, given, next_move, price_classes"
+        in found["labels.kind"]
+    )
 
 
 def test_parameters_of_the_kind_survive_a_round_trip() -> None:
@@ -97,13 +100,9 @@ def test_labels_may_end_at_different_times(
     filled_store: ArtifactStore, labelled: Callable[[type[Any]], DatasetParameters]
 ) -> None:
     class Earlier(Sign):
-        def outcomes(self, ingredients: Any, steps: np.ndarray) -> Outcomes:
-            labels = ingredients.parameters.labels
-            shorter = ingredients.parameters.model_copy(
-                update={"labels": labels.model_copy(update={"horizon_seconds": 300})}
-            )
-            short = forward_outcomes(replace(ingredients, parameters=shorter), steps)
-            long = forward_outcomes(ingredients, steps)
+        def outcomes(self, ingredients: Any, steps: np.ndarray, horizon_seconds: int) -> Outcomes:
+            short = forward_outcomes(ingredients, steps, 300)
+            long = forward_outcomes(ingredients, steps, horizon_seconds)
             soon = steps % 2 == 0
             columns = (
                 (getattr(a, n), getattr(b, n)) for n in ("return_bps", "t1_us", "valid") for a, b in [(short, long)]
@@ -123,7 +122,7 @@ def test_boundaries_are_fitted_on_training_decisions_of_the_stride_alone(
     shown: list[Outcomes] = []
 
     class Watching(Sign):
-        def fit_boundaries(self, training: Outcomes) -> np.ndarray:
+        def fit_boundaries(self, training: Outcomes, instrument: str) -> np.ndarray:  # noqa: ARG002 -- the same
             shown.append(training)
             return np.median(training.return_bps, keepdims=True)
 
@@ -139,11 +138,11 @@ def test_a_label_that_looks_beyond_its_end_is_found(
     class Understated(Sign):
         """Classes say where the mid stands a minute after the label's end."""
 
-        def classify(self, outcomes: Any, boundaries_bps: np.ndarray) -> np.ndarray:  # noqa: ARG002 -- the same
+        def classify(self, outcomes: Any, boundaries: np.ndarray) -> np.ndarray:  # noqa: ARG002 -- the same
             return outcomes.later
 
-        def outcomes(self, ingredients: Any, steps: np.ndarray) -> Outcomes:
-            honest = forward_outcomes(ingredients, steps)
+        def outcomes(self, ingredients: Any, steps: np.ndarray, horizon_seconds: int) -> Outcomes:
+            honest = forward_outcomes(ingredients, steps, horizon_seconds)
             beyond = np.minimum(steps + 16, ingredients.series.steps - 1)
             mid = ingredients.series.mid[:, ingredients.target_position]
             return WithLater(honest.return_bps, honest.t1_us, honest.valid, (mid[beyond] > mid[steps]).astype(np.int8))
@@ -155,9 +154,9 @@ def test_a_label_that_is_kept_only_where_what_follows_is_calm_is_found(
     filled_store: ArtifactStore, labelled: Callable[[type[Any]], DatasetParameters]
 ) -> None:
     class Choosy(Sign):
-        def outcomes(self, ingredients: Any, steps: np.ndarray) -> Outcomes:
-            honest = forward_outcomes(ingredients, steps)
-            later = forward_outcomes(ingredients, np.minimum(steps + 15, ingredients.series.steps - 1))
+        def outcomes(self, ingredients: Any, steps: np.ndarray, horizon_seconds: int) -> Outcomes:
+            honest = forward_outcomes(ingredients, steps, horizon_seconds)
+            later = forward_outcomes(ingredients, np.minimum(steps + 15, ingredients.series.steps - 1), horizon_seconds)
             return replace(honest, valid=honest.valid & ~(np.abs(later.return_bps) > 200))
 
     assert violations(filled_store, labelled(Choosy)) == {ENDS}
@@ -167,8 +166,8 @@ def test_a_return_that_is_not_that_of_the_mids_is_found(
     filled_store: ArtifactStore, labelled: Callable[[type[Any]], DatasetParameters]
 ) -> None:
     class Percent(Sign):
-        def outcomes(self, ingredients: Any, steps: np.ndarray) -> Outcomes:
-            honest = forward_outcomes(ingredients, steps)
+        def outcomes(self, ingredients: Any, steps: np.ndarray, horizon_seconds: int) -> Outcomes:
+            honest = forward_outcomes(ingredients, steps, horizon_seconds)
             return replace(honest, return_bps=honest.return_bps / 100)
 
     assert violations(filled_store, labelled(Percent)) == {"labels follow from the mids at t0 and t1"}
@@ -179,7 +178,7 @@ def test_a_return_that_is_not_that_of_the_mids_is_found(
     [
         (
             lambda o: replace(o, t1_us=o.t1_us + 60_000_000),
-            r"from 960.0 to 960.0 s -> .*labels.horizon_seconds \(900\)",
+            r"from 960.0 to 960.0 s -> .*labels.horizons_seconds \(900\)",
         ),
         (lambda o: replace(o, t1_us=o.t1_us - 900_000_000), "must end after their decision"),
         (lambda o: replace(o, valid=np.ones_like(o.valid)), "valid must be false there"),
@@ -193,8 +192,8 @@ def test_outcomes_that_break_the_contract_are_refused(
     message: str,
 ) -> None:
     class Broken(Sign):
-        def outcomes(self, ingredients: Any, steps: np.ndarray) -> Outcomes:
-            return change(forward_outcomes(ingredients, steps))
+        def outcomes(self, ingredients: Any, steps: np.ndarray, horizon_seconds: int) -> Outcomes:
+            return change(forward_outcomes(ingredients, steps, horizon_seconds))
 
     with pytest.raises(ConfigError, match=message):
         build_dataset(filled_store, labelled(Broken), FRAME)
@@ -205,10 +204,10 @@ def test_edges_that_make_no_classes_are_refused(
     filled_store: ArtifactStore, labelled: Callable[[type[Any]], DatasetParameters], edges: list[float]
 ) -> None:
     class Broken(Sign):
-        def fit_boundaries(self, training: Outcomes) -> np.ndarray:  # noqa: ARG002 -- the contract's signature
+        def fit_boundaries(self, training: Outcomes, instrument: str) -> np.ndarray:  # noqa: ARG002 -- the contract's signature
             return np.asarray(edges)
 
-    with pytest.raises(ConfigError, match="edges must be finite, increase strictly"):
+    with pytest.raises(ConfigError, match="must be finite, increase strictly"):
         build_dataset(filled_store, labelled(Broken), FRAME)
 
 
@@ -216,8 +215,8 @@ def test_classes_that_the_edges_do_not_make_are_refused(
     filled_store: ArtifactStore, labelled: Callable[[type[Any]], DatasetParameters]
 ) -> None:
     class Broken(Sign):
-        def classify(self, outcomes: Outcomes, boundaries_bps: np.ndarray) -> np.ndarray:
-            return super().classify(outcomes, boundaries_bps) * np.int8(2)
+        def classify(self, outcomes: Outcomes, boundaries: np.ndarray) -> np.ndarray:
+            return super().classify(outcomes, boundaries) * np.int8(2)
 
-    with pytest.raises(ConfigError, match="1 edges make int8 classes from 0 to 1"):
+    with pytest.raises(ConfigError, match="its 2 class names are those of int8 classes from 0 to 1"):
         build_dataset(filled_store, labelled(Broken), FRAME)

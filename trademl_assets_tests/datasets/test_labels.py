@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trademl_assets.datasets.class_boundaries import FixedBoundaries, QuantileBoundaries, classify, fit_boundaries
 from trademl_assets.datasets.labels import decision_steps, forward_returns, valid_mids
-from trademl_assets.datasets.price_classes import FixedBoundaries, QuantileBoundaries, classify, fit_boundaries
 from trademl_assets.datasets.series import GridSeries
 from trademl_assets.foundation.errors import DataQualityError
 
@@ -47,22 +47,30 @@ def test_filled_and_missing_and_old_mids_end_no_label() -> None:
 @given(st.integers(2, 9), st.integers(0, 2**32))
 def test_quantile_edges_make_equally_filled_training_classes(classes: int, seed: int) -> None:
     returns = np.random.default_rng(seed).normal(0, 5, 900)
-    edges = fit_boundaries(returns, QuantileBoundaries(kind="quantile", classes=classes))
+    edges = fit_boundaries(returns, QuantileBoundaries(kind="quantile", classes=classes), "FOLLOW")
     counts = np.bincount(classify(returns, edges), minlength=classes)
     assert counts.max() - counts.min() <= 2
 
 
 def test_quantile_edges_that_coincide_are_refused() -> None:
     with pytest.raises(DataQualityError, match="too many training returns are equal"):
-        fit_boundaries(np.zeros(100), QuantileBoundaries(kind="quantile", classes=3))
+        fit_boundaries(np.zeros(100), QuantileBoundaries(kind="quantile", classes=3), "FOLLOW")
 
 
 def test_fixed_edges_are_taken_as_given_and_must_increase() -> None:
-    assert fit_boundaries(np.zeros(0), FixedBoundaries(kind="fixed", edges_bps=(-1.0, 1.0))).tolist() == [-1.0, 1.0]
+    fixed = FixedBoundaries(kind="fixed", edges_bps=(-1.0, 1.0))
+    assert fit_boundaries(np.zeros(0), fixed, "FOLLOW").tolist() == [-1.0, 1.0]
     with pytest.raises(ValueError, match="increase strictly"):
         FixedBoundaries(kind="fixed", edges_bps=(1.0, 1.0))
 
 
 def test_decisions_are_counted_from_each_midnight() -> None:
-    assert decision_steps(0, 200, 100, 864, 8640).tolist() == list(range(0, 200, 10))
-    assert decision_steps(95, 125, 100, 864, 8640).tolist() == [100, 110, 120]
+    every = {"every_seconds": 8640, "phase_seconds": 0}
+    assert decision_steps(0, 200, 100, 864, **every).tolist() == list(range(0, 200, 10))
+    assert decision_steps(95, 125, 100, 864, **every).tolist() == [100, 110, 120]
+
+
+def test_decisions_keep_their_distance_to_the_phase_after_each_midnight() -> None:
+    """A stride of seven minutes does not divide a day: the last interval of each is cut short."""
+    found = decision_steps(0, 2 * 1440, 1440, 60, every_seconds=420, phase_seconds=180)
+    assert found.tolist() == [*range(3, 1440, 7), *range(1443, 2880, 7)]

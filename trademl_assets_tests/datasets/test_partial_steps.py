@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trademl_assets.datasets.ingredients import read_ingredients
 from trademl_assets.datasets.partial_steps import partial_steps, trailing_shares
 from trademl_assets.datasets.perturbation import randomise_after
-from trademl_assets.datasets.sample_index import class_edges, make_index
+from trademl_assets.datasets.sample_index import class_edges, make_index, state_edges
 from trademl_assets.datasets.series import GridSeries
 from trademl_assets.foundation.errors import DataQualityError
 from trademl_assets.storage.commit import ArtifactStore
@@ -64,7 +64,7 @@ def test_class_edges_are_fitted_where_another_part_is_left_without_a_sample(fill
     ingredients = read_ingredients(filled_store, parameters_of(short_lookback(0.1)), FRAME)
     noisy = randomise_after(ingredients, ingredients.training_span_us[1], np.random.default_rng(0))
 
-    assert class_edges(noisy).tolist() == make_index(ingredients).edges_bps.tolist()
+    assert class_edges(noisy) == state_edges(make_index(ingredients).edges, "return_bps")
     with pytest.raises(DataQualityError, match=r"part 'calibration'.*partially_filled"):
         make_index(noisy)
 

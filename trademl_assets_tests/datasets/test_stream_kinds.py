@@ -1,5 +1,4 @@
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from trademl_assets.datasets.build import build_dataset, fit_streams
+from trademl_assets.datasets.cuts import choose_cuts
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
 from trademl_assets.datasets.leakage import SHIPPED, audit, audit_parts
 from trademl_assets.datasets.parameters import DatasetParameters
-from trademl_assets.datasets.perturbation import choose_cuts, randomise_after
+from trademl_assets.datasets.perturbation import randomise_after
 from trademl_assets.datasets.stream_kinds import STREAMS
 from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.foundation.errors import ConfigError, DataQualityError, MissingPartitionError
@@ -80,7 +80,9 @@ def test_an_unknown_kind_is_refused_at_its_key_with_those_there_are() -> None:
         parameters_of(values)
     found = {".".join(map(str, error["loc"])): error["msg"] for error in caught.value.errors()}
     assert set(found) == {"streams.additional.index.kind", "streams.additional.index.parameters"}
-    assert "unknown stream kind 'series' -> choose one of external_series" in found["streams.additional.index.kind"]
+    assert (
+        "unknown stream kind 'series' -> choose one of bars, external_series" in found["streams.additional.index.kind"]
+    )
 
 
 @pytest.mark.parametrize("name", ["price", "additional", "Index", "9"])
@@ -261,12 +263,11 @@ def test_a_series_read_by_what_it_is_about_is_found(moody_store: ArtifactStore, 
             last = np.searchsorted(about, ingredients.series.instants_us, side="right") - 1
             return np.where(last >= 0, table["value"].to_numpy()[last], 0.0)[:, None].astype(np.float32)
 
-    assert violations(moody_store, streaming(Early)) == {BEFORE}
+    early = "momentum: nothing of mood is shown before its publication"
+    assert violations(moody_store, streaming(Early)) == {BEFORE, early}
 
 
 def test_cuts_fall_on_the_last_step_before_a_publication(moody_store: ArtifactStore) -> None:
     ingredients = read_ingredients(moody_store, with_mood(), FRAME)
-    bare = replace(ingredients, external={})
-    cuts, without = (set(choose_cuts(some, 20, np.random.default_rng(3)).tolist()) for some in (ingredients, bare))
-    assert without < cuts
-    assert {3 * 60 + 19 + 12 * 60 * number for number in range(7)} <= cuts
+    cuts = choose_cuts(ingredients, np.random.default_rng(3)).chosen["before a publication of mood"]
+    assert cuts.tolist() == [3 * 60 + 19 + 12 * 60 * number for number in range(7)]

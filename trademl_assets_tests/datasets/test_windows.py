@@ -103,7 +103,7 @@ def test_a_days_segment_starts_at_the_previous_midnight_and_ends_with_the_day(da
 
 def test_a_short_dataset_has_one_segment_a_part_from_its_start_to_the_parts_end(filled_store: ArtifactStore) -> None:
     values = stated() | {"first_instant": "2024-01-05T12:00:00Z", "minimum_history": "PT0S", "last_day": "2024-01-05"}
-    values["labels"] |= {"horizon_seconds": 120, "decision_stride_seconds": 60, "training_phase_seconds": 60}
+    values["labels"] |= {"horizons_seconds": [120], "decision_stride_seconds": 60, "training_phase_seconds": 60}
     for block, length in zip(values["split"]["blocks"], ("PT30M", "PT10M", "PT10M", "PT10M"), strict=True):
         block["length"] = length
     values["first_day"] = "2024-01-05"

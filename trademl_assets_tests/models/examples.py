@@ -82,7 +82,7 @@ def inputs() -> ModelInputs:
         "clock": stream((CLOCK,), tuple(f"c{n}" for n in range(CLOCK)), LOOKBACK, 4),
         "long_term": stream((STATISTICS, ASSETS), tuple(f"s{n}" for n in range(STATISTICS)), DAYS, 5),
     }
-    return ModelInputs(streams, ("LEAD", "FOLLOW"), "FOLLOW", 10, BOUNDARIES)
+    return ModelInputs(streams, ("LEAD", "FOLLOW"), "FOLLOW", 10, BOUNDARIES, len(BOUNDARIES) + 1)
 
 
 def network(seed: int = 0, **changes: Any) -> DualChannel:

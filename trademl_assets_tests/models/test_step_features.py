@@ -73,6 +73,7 @@ def test_a_stream_that_the_dataset_lacks_is_refused_by_name() -> None:
         known.target,
         known.cadence_seconds,
         known.boundaries_bps,
+        known.classes,
     )
     with pytest.raises(ConfigError, match="'book'"):
         StepFeatures(lacking, parameters_of(stated()))

@@ -91,7 +91,13 @@ CHANGES: Mapping[str, Any] = {
                 "clock": {"lookback": "PT4H"},
                 "long_term": {"lookback_days": 4},
             },
-            "audit": {"cuts": 2},
+            "audit": {
+                "random_cuts": 50,
+                "edge_cuts_at_most": 10,
+                "raw_cuts": 2,
+                "raw_reach": "PT1H",
+                "raw_whole_day_cuts": 1,
+            },
         }
     },
     "models": {

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import trademl_assets
-from trademl_assets import load_book, load_model, open_dataset, plot_book
+from trademl_assets import load_book, load_model, open_dataset, plot_book, plot_sample
 from trademl_assets.foundation.calendar import day_start
 from trademl_assets.foundation.errors import ConfigError, MissingPartitionError
 from trademl_assets_tests.orchestration.conftest import World
@@ -39,7 +39,11 @@ def test_a_day_is_drawn_again_as_the_notebook_shows_it(deployment: Path):
 
 
 def test_a_dataset_opens_by_the_name_of_its_experiment(deployment: Path):
-    assert open_dataset("demo").target == "FOLAUSDT"
+    dataset = open_dataset("demo")
+    assert dataset.target == "FOLAUSDT"
+    first = next(iter(dataset))
+    assert dataset.sample(first.t0).row == first.row == 0
+    assert plot_sample("demo", first.t0.isoformat())._repr_png_().startswith(b"\x89PNG")
 
 
 def test_what_is_not_there_is_said_with_its_remedy(deployment: Path):

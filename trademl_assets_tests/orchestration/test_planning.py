@@ -45,7 +45,7 @@ def test_nothing_is_stale_after_a_run(made_world: World):
             {"raw_depth", "book_snapshots", "aligned_grid", "daily_aggregates", "dataset"},
         ),
         ({"long_term": {"regimes": {"trend_threshold": 1.5}}}, {"market_regime"}),
-        ({"datasets": {"demo": {"labels": {"horizon_seconds": 3600}}}}, {"dataset"}),
+        ({"datasets": {"demo": {"labels": {"horizons_seconds": [3600]}}}}, {"dataset"}),
         ({"platform": {"owner": "team:other"}}, set()),
         ({"training": {"max_epochs": 3}}, set()),
     ],
@@ -65,7 +65,7 @@ def test_what_follows_from_upstream_is_planned_too(made_world: World, tmp_path: 
 
 def test_an_experiment_needs_only_what_leads_to_it(made_world: World):
     needed = wanted(made_world.deployment, "demo", None)
-    assert list(needed) == [asset for asset in ENTRIES if asset != "external_series"]
+    assert list(needed) == [asset for asset in ENTRIES if asset not in {"external_series", "candles"}]
     assert needed["raw_depth"] == ("2024-01-06|FOLAUSDT", "2024-01-06|FOLBUSDT", "2024-01-06|LEADUSDT")
     assert "2024-01-06" not in needed["market_regime"]
     assert list(wanted(made_world.deployment, "demo", "aligned_grid")) == [

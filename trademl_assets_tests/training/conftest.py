@@ -69,6 +69,7 @@ def write_market(store: ArtifactStore) -> None:
 def dataset_values() -> dict[str, Any]:
     lookback = {"lookback": "PT12H"}
     return {
+        "series_from": "grid",
         "target": "FOLLOW",
         "instruments": list(FRAME.instruments),
         "first_day": FIRST.isoformat(),
@@ -77,8 +78,9 @@ def dataset_values() -> dict[str, Any]:
         "minimum_history": "PT12H",
         "partial_fill_threshold": 0.1,
         "labels": {
-            "horizon_seconds": 900,
+            "horizons_seconds": [900],
             "decision_stride_seconds": 600,
+            "decision_phase_seconds": 0,
             "training_phase_seconds": 300,
             "max_mid_age_seconds": 5.0,
             "minimum_class_support": 1,
@@ -86,6 +88,10 @@ def dataset_values() -> dict[str, Any]:
             "parameters": {"boundaries": {"kind": "quantile", "classes": 4}},
         },
         "split": {
+            "kind": "blocks",
+            "degradation": [],
+            "minimum_effective_samples": {},
+            "on_short_part": "warn",
             "blocks": [
                 {"part": "train", "length": "P4D"},
                 {"part": "validation", "length": "P2D"},
@@ -103,7 +109,7 @@ def dataset_values() -> dict[str, Any]:
             "long_term": {"lookback_days": 3, "missing_days": "refuse", "statistics": ["mean_bps", "volume"]},
             "additional": {},
         },
-        "weights": {"half_life_days": 2.0},
+        "weights": {"parts": [{"kind": "exponential_age", "half_life_days": 2.0}]},
         "scaling": {
             "method": "robust",
             "lower_quantile": 0.1,
@@ -114,7 +120,14 @@ def dataset_values() -> dict[str, Any]:
             "rows_at_most": 1000,
         },
         "segments": {"length": "P1D", "anchor_lookback": "PT12H"},
-        "audit": {"cuts": 2, "seed": 7},
+        "audit": {
+            "random_cuts": 50,
+            "edge_cuts_at_most": 10,
+            "raw_cuts": 2,
+            "raw_reach": "PT1H",
+            "raw_whole_day_cuts": 2,
+            "seed": 7,
+        },
     }
 
 

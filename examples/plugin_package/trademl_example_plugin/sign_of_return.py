@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from trademl_assets.datasets.ingredients import Ingredients
-from trademl_assets.datasets.label_kinds import Outcomes
+from trademl_assets.datasets.label_kinds import LabelKind, Outcomes
 from trademl_assets.datasets.labels import forward_outcomes
 from trademl_assets.foundation.parameters import Parameters
 
@@ -22,7 +22,7 @@ class SignOfReturnParameters(Parameters):
     threshold_bps: Annotated[float, Field(allow_inf_nan=False)]
 
 
-class SignOfReturn:
+class SignOfReturn(LabelKind):
     """Class 1 where the log mid return over exactly the horizon is at least the threshold, else class 0."""
 
     parameters: ClassVar[type[Parameters]] = SignOfReturnParameters
@@ -30,15 +30,15 @@ class SignOfReturn:
     def __init__(self, parameters: SignOfReturnParameters) -> None:
         self._threshold = parameters.threshold_bps
 
-    def outcomes(self, ingredients: Ingredients, steps: NDArray[np.int64]) -> Outcomes:
+    def outcomes(self, ingredients: Ingredients, steps: NDArray[np.int64], horizon_seconds: int) -> Outcomes:
         """Returns over exactly the horizon, both mids observed."""
-        return forward_outcomes(ingredients, steps)
+        return forward_outcomes(ingredients, steps, horizon_seconds)
 
-    def fit_boundaries(self, training: Outcomes) -> NDArray[np.float64]:
+    def fit_boundaries(self, training: Outcomes, instrument: str) -> NDArray[np.float64]:
         """The one edge, which needs no fitting."""
-        del training
+        del training, instrument
         return np.asarray([self._threshold])
 
-    def classify(self, outcomes: Outcomes, boundaries_bps: NDArray[np.float64]) -> NDArray[np.int8]:
+    def classify(self, outcomes: Outcomes, boundaries: NDArray[np.float64]) -> NDArray[np.int8]:
         """Classes 0 and 1."""
-        return np.asarray(outcomes.return_bps >= boundaries_bps[0], dtype=np.int8)
+        return np.asarray(outcomes.return_bps >= boundaries[0], dtype=np.int8)

@@ -5,9 +5,11 @@ import dagster as dg
 from trademl_assets.datasets.build import build_dataset, write_dataset
 from trademl_assets.datasets.plots import draw_classes
 from trademl_assets.datasets.series import GridFrame
+from trademl_assets.datasets.split_plots import draw_split
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import (
     ALIGNED_GRID,
+    CANDLES,
     DAILY_AGGREGATES,
     DATASET,
     EXTERNAL_SERIES,
@@ -21,22 +23,33 @@ from trademl_assets.orchestration.metadata import Facts
 def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     """Make the assets of the stage."""
     configuration = deployment.configuration
-    grid = configuration.grid
-    frame = GridFrame(
-        grid.cadence_seconds, grid.max_gap_seconds, tuple(each.name for each in configuration.market.instruments)
-    )
+    names, candles = tuple(configuration.market.instruments_by_name()), configuration.candles
+    frames = {
+        "grid": GridFrame.of(configuration.grid, names),
+        "candles": GridFrame(candles.cadence_seconds, candles.max_gap_seconds, names),
+    }
 
     def build(work: Work) -> Facts:
         parameters = configuration.datasets[work.key]
-        parts = build_dataset(work.store, parameters, frame)
+        parts = build_dataset(work.store, parameters, frames[parameters.series_from])
         write_dataset(work.writer, parts)
         work.run.log_parameters(parameters.model_dump(mode="json"))
         numbers = {f"{part}_n_eff": value for part, value in parts.recipe["effective_samples"].items()}
-        texts = {"warnings": "; ".join(parts.recipe["warnings"])} if parts.recipe["warnings"] else {}
-        return Facts(numbers=numbers, texts=texts, plot=draw_classes(parts.recipe), schema=parts.index.schema)
+        told = {name: "; ".join(parts.recipe[name]) for name in ("warnings", "split_notes")}
+        texts = {name: text for name, text in told.items() if text}
+        return Facts(
+            numbers=numbers,
+            texts=texts,
+            plot=draw_classes(parts.recipe),
+            more_plots={"split": draw_split(parts.recipe)},
+            schema=parts.index.schema,
+        )
 
-    upstream = [ALIGNED_GRID, DAILY_AGGREGATES, MARKET_REGIME]
-    if configuration.market.series:
+    market = configuration.market
+    upstream = [ALIGNED_GRID, DAILY_AGGREGATES, MARKET_REGIME] if market.delivers_books else []
+    if market.candle_source is not None:
+        upstream.append(CANDLES)
+    if market.series:
         upstream.append(EXTERNAL_SERIES)
     deps = [dg.AssetDep(entry.name, partition_mapping=any_partition()) for entry in upstream]
     return [partitioned_asset(deployment, DATASET, build, deps=deps)]

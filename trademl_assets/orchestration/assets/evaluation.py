@@ -1,10 +1,14 @@
 """calibrated_model, model_evaluation, leaderboard: honest probabilities, their worth, which model is best."""
 
+from typing import Any
+
 import dagster as dg
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trademl_assets.datasets.label_kinds import return_edges_bps
+from trademl_assets.datasets.sample_index import of_horizon
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.leaderboard import rank_models
@@ -30,7 +34,7 @@ def _calibrated_model(deployment: Deployment) -> dg.AssetsDefinition:
     parameters = deployment.configuration.evaluation.calibration
 
     def calibrate(work: Work) -> Facts:
-        index = work.store.read_table(DATASET.name, split_key(work.key)[0], "index")
+        index, _ = _read_dataset(work)
         logits = work.store.read_table(TRAINED_MODEL.name, work.key, "predictions")
         calibrated = calibrate_predictions(logits, index, parameters)
         work.writer.table("predictions", calibrated.table)
@@ -55,16 +59,16 @@ def _calibrated_model(deployment: Deployment) -> dg.AssetsDefinition:
 
 def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
     def judge(work: Work) -> Facts:
-        experiment = split_key(work.key)[0]
         predictions = work.store.read_table(CALIBRATED_MODEL.name, work.key, "predictions")
-        recipe = work.store.read_json(DATASET.name, experiment, "recipe")
+        index, recipe = _read_dataset(work)
+        boundaries = return_edges_bps(recipe)
         judgement = judge_model(
             predictions,
-            work.store.read_table(DATASET.name, experiment, "index"),
-            recipe["boundaries_bps"],
+            index,
+            boundaries,
             Calibration.from_dict(work.store.read_json(CALIBRATED_MODEL.name, work.key, "calibration")),
             deployment.configuration.evaluation,
-            optimum=_optimum(deployment, work, predictions, np.asarray(recipe["boundaries_bps"], np.float64)),
+            optimum=_optimum(deployment, work, predictions, boundaries),
         )
         report = render_report(judgement, predictions, gather_material(deployment, work.store, work.key))
         work.writer.json("judgement", judgement.as_dict())
@@ -100,6 +104,14 @@ def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
 
     deps = [dg.AssetDep(MODEL_EVALUATION.name, partition_mapping=experiment_of_the_model())]
     return partitioned_asset(deployment, LEADERBOARD, rank, deps=deps)
+
+
+def _read_dataset(work: Work) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The dataset's index over the primary horizon, which models are trained and judged on, and its recipe."""
+    experiment = split_key(work.key)[0]
+    recipe = work.store.read_json(DATASET.name, experiment, "recipe")
+    index = work.store.read_table(DATASET.name, experiment, "index")
+    return of_horizon(index, recipe["labels"]["horizons_seconds"][0]), recipe
 
 
 def _optimum(

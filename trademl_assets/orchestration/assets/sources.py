@@ -50,7 +50,9 @@ def build_source_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         work.writer.rows(rows.height)
         return table_facts(rows, numbers={"values": rows.height}, plot=draw_series(rows, work.key))
 
-    assets = [partitioned_asset(deployment, RAW_DEPTH, extract, resources=frozenset({"sources"}))]
+    assets: list[dg.AssetsDefinition] = []
+    if configuration.market.delivers_books:
+        assets.append(partitioned_asset(deployment, RAW_DEPTH, extract, resources=frozenset({"sources"})))
     if configuration.market.series:
         assets.append(partitioned_asset(deployment, EXTERNAL_SERIES, extract_series, resources=frozenset({"sources"})))
     return assets

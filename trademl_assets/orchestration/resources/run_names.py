@@ -7,7 +7,9 @@ from trademl_assets.configuration.model import Configuration
 from trademl_assets.orchestration.catalog import Entry
 from trademl_assets.orchestration.partitions import split_key
 
-_DAYS = frozenset({"books", "days", "history"})
+_DAYS = frozenset({"books", "days", "history", "candles"})
+_INSTRUMENTS = frozenset({"books", "candles"})
+"""Spaces whose second dimension is the instrument."""
 _WHOLES = frozenset({"series", "market"})
 """Spaces whose partitions span all days."""
 
@@ -37,7 +39,7 @@ class RunNames:
         parts = [split_key(key) for key in keys]
         first = _span([part[0] for part in parts])
         second = _several(
-            "instruments" if entry.space == "books" else "models", [part[1] for part in parts if len(part) > 1]
+            "instruments" if entry.space in _INSTRUMENTS else "models", [part[1] for part in parts if len(part) > 1]
         )
         facts = dict.fromkeys(("day", "instrument", "target", "horizon", "experiment", "model"), "")
         facts["version"] = str(entry.schema_version)

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+from trademl_assets.sources.bar_contract import BarSource
 from trademl_assets.sources.contract import AggregateSource, DepthSource, OptimumSource, SeriesSource, SnapshotSource
 from trademl_assets.sources.market import MarketParameters, build_series_source, build_source
 
@@ -30,6 +31,12 @@ class MarketSources:
     def aggregates(self) -> AggregateSource:
         """Source of the days before the books begin; ConfigError where the market has none."""
         source: AggregateSource = self._built("aggregate_source")
+        return source
+
+    @property
+    def candles(self) -> BarSource:
+        """Source of candles; ConfigError where the market has none."""
+        source: BarSource = self._built("candle_source")
         return source
 
     @property
