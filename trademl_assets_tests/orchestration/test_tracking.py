@@ -1,5 +1,6 @@
 """Tracing in MLflow: names, tags, artifacts, and how runs end."""
 
+import json
 import os
 import subprocess
 import sys
@@ -80,6 +81,16 @@ def test_a_run_names_the_runs_that_made_its_upstream(made_world: World):
         each for each in runs(made_world, ALIGNED_GRID.stage) if each.data.tags["dagster_asset"] == "aligned_grid"
     )
     assert run.data.tags["source_aligned_grid_run_id"] == grid.info.run_id
+
+
+def test_a_dataset_lists_every_partition_it_read_as_an_input(made_world: World):
+    (run,) = runs(made_world, DATASET.stage)
+    inputs = client(made_world).get_run(run.info.run_id).inputs.dataset_inputs
+    manifest = made_world.store.require("dataset", "demo")
+    found = {each.dataset.name: each.dataset.digest for each in inputs}
+    assert found == {place: content[:36] for place, content in manifest.upstream.items()}
+    assert all(Path(json.loads(each.dataset.source)["uri"]).is_dir() for each in inputs)
+    assert {each.tags[0].value for each in inputs} == {"aligned_grid", "daily_aggregates", "market_regime"}
 
 
 def test_a_failed_step_is_a_failed_run_that_keeps_what_was_made(world: World):

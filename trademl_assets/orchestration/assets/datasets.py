@@ -34,6 +34,10 @@ def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         parts = build_dataset(work.store, parameters, frames[parameters.series_from])
         write_dataset(work.writer, parts)
         work.run.log_parameters(parameters.model_dump(mode="json"))
+        folder = work.store.layout.partition_folder
+        work.run.log_inputs(
+            {place: (content, folder(*place.split("/", 1))) for place, content in parts.upstream.items()}
+        )
         numbers = {f"{part}_n_eff": value for part, value in parts.recipe["effective_samples"].items()}
         told = {name: "; ".join(parts.recipe[name]) for name in ("warnings", "split_notes")}
         texts = {name: text for name, text in told.items() if text}
