@@ -69,7 +69,7 @@ class Error:
 
     Attributes:
         worst: Largest.
-        worst_at: Instant of the largest, ISO text; None without a comparison.
+        worst_at: Instant of the largest, ISO text; None where no error is above 0.
         mean: Mean over the comparisons, weighted by quantity for prices.
         comparisons: How many there were.
         before: Mean of the value before compression, None for errors of prices.
@@ -232,7 +232,9 @@ def _certificate(
         count, weight = int(tally.count[place]), tally.weight[place]
         return Error(
             worst=float(tally.worst[place]),
-            worst_at=from_microseconds(int(instants[tally.worst_at[place]])).isoformat() if count else None,
+            worst_at=from_microseconds(int(instants[tally.worst_at[place]])).isoformat()
+            if tally.worst[place] > 0
+            else None,
             mean=float(tally.total[place] / weight) if weight > 0 else 0.0,
             comparisons=count,
             before=float(tally.before[place] / count) if valued and count else None,
