@@ -23,7 +23,7 @@ from trademl_assets.order_book.compression import (
     LevelBins,
     thread_count,
 )
-from trademl_assets.order_book.ordering import instants_us, levels, side_columns, snapshot_offsets, sort_rows
+from trademl_assets.order_book.ordering import instants_us, rows_of_block, snapshot_offsets, sort_rows
 from trademl_assets.sources.contract import SNAPSHOT_ARRAYS, TALL_SCHEMA, InstrumentParameters
 
 Edge = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -178,12 +178,13 @@ def certify_day(
     )
     bands = np.asarray(parameters.depth_bands_bps, dtype=np.float64)
     sizes = np.asarray(parameters.order_sizes, dtype=np.float64) * instrument.reference_quantity
-    rows = (offsets, levels(ordered), side_columns(ordered))
     after = (_readable(snapshots["mid"]), tuple(_readable(snapshots[name]) for name in SNAPSHOT_ARRAYS))
 
     def compare(first: int) -> Tally:
         block = (first, min(first + BLOCK_SNAPSHOTS, snapshots.height))
-        return compare_block(block, rows, after, kept, (instrument.tick_size, bands, sizes))
+        return compare_block(
+            block, rows_of_block(ordered, offsets, block), after, kept, (instrument.tick_size, bands, sizes)
+        )
 
     with ThreadPoolExecutor(thread_count()) as pool:
         blocks = pool.map(compare, range(begin, snapshots.height, BLOCK_SNAPSHOTS))
