@@ -23,7 +23,7 @@ from trademl_assets.order_book.compression import (
     LevelBins,
     thread_count,
 )
-from trademl_assets.order_book.ordering import instants_us, levels, side_columns, snapshot_offsets, sort_rows
+from trademl_assets.order_book.ordering import instants_us, rows_of_block, snapshot_offsets, sort_rows
 from trademl_assets.sources.contract import SNAPSHOT_ARRAYS, TALL_SCHEMA, InstrumentParameters
 
 Edge = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -69,7 +69,7 @@ class Error:
 
     Attributes:
         worst: Largest.
-        worst_at: Instant of the largest, ISO text; None without a comparison.
+        worst_at: Instant of the largest, ISO text; None where no error is above 0.
         mean: Mean over the comparisons, weighted by quantity for prices.
         comparisons: How many there were.
         before: Mean of the value before compression, None for errors of prices.
@@ -178,12 +178,13 @@ def certify_day(
     )
     bands = np.asarray(parameters.depth_bands_bps, dtype=np.float64)
     sizes = np.asarray(parameters.order_sizes, dtype=np.float64) * instrument.reference_quantity
-    rows = (offsets, levels(ordered), side_columns(ordered))
     after = (_readable(snapshots["mid"]), tuple(_readable(snapshots[name]) for name in SNAPSHOT_ARRAYS))
 
     def compare(first: int) -> Tally:
         block = (first, min(first + BLOCK_SNAPSHOTS, snapshots.height))
-        return compare_block(block, rows, after, kept, (instrument.tick_size, bands, sizes))
+        return compare_block(
+            block, rows_of_block(ordered, offsets, block), after, kept, (instrument.tick_size, bands, sizes)
+        )
 
     with ThreadPoolExecutor(thread_count()) as pool:
         blocks = pool.map(compare, range(begin, snapshots.height, BLOCK_SNAPSHOTS))
@@ -232,7 +233,9 @@ def _certificate(
         count, weight = int(tally.count[place]), tally.weight[place]
         return Error(
             worst=float(tally.worst[place]),
-            worst_at=from_microseconds(int(instants[tally.worst_at[place]])).isoformat() if count else None,
+            worst_at=from_microseconds(int(instants[tally.worst_at[place]])).isoformat()
+            if tally.worst[place] > 0
+            else None,
             mean=float(tally.total[place] / weight) if weight > 0 else 0.0,
             comparisons=count,
             before=float(tally.before[place] / count) if valued and count else None,

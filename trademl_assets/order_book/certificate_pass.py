@@ -75,7 +75,7 @@ def compare_block(
 
     Args:
         block: First snapshot and the one behind the last.
-        rows: Offsets, levels and the four columns of the sides, as in the compression.
+        rows: As `ordering.rows_of_block` gives them.
         after: Mids and the four arrays of slots.
         kept: Near levels, kept depth, edges of the bins, whether they are levels.
         units: Tick size, bands in bps, sizes of orders as quantities.

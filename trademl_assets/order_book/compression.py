@@ -19,7 +19,7 @@ from trademl_assets.foundation.calendar import from_microseconds
 from trademl_assets.foundation.errors import DataQualityError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.order_book.compression_pass import Target, compress_block
-from trademl_assets.order_book.ordering import instants_us, levels, side_columns, snapshot_offsets, sort_rows
+from trademl_assets.order_book.ordering import instants_us, rows_of_block, snapshot_offsets, sort_rows
 from trademl_assets.order_book.population import KeptDepth
 from trademl_assets.sources.contract import SNAPSHOT_ARRAYS, InstrumentParameters, snapshot_schema
 
@@ -173,14 +173,14 @@ def compress_day(
     offsets = snapshot_offsets(instants)
     snapshots = len(offsets) - 1
     target = Target.empty(snapshots, parameters.slots)
-    level, sides = levels(ordered), side_columns(ordered)
     kept = (np.iinfo(np.int64).max,) * 2 if depth is None else (depth.bid, depth.ask)
     near_levels, edges = parameters.near_market_levels, np.asarray(parameters.bins.edges, dtype=np.float64)
     by_level = isinstance(parameters.bins, LevelBins)
 
     def compress(first: int) -> tuple[int, float, float, float]:
         block = (first, min(first + BLOCK_SNAPSHOTS, snapshots))
-        return compress_block(block, (offsets, level, sides), (near_levels, kept, edges, by_level), target)
+        rows = rows_of_block(ordered, offsets, block)
+        return compress_block(block, rows, (near_levels, kept, edges, by_level), target)
 
     with ThreadPoolExecutor(thread_count()) as pool:
         blocks = list(pool.map(compress, range(0, snapshots, BLOCK_SNAPSHOTS)))

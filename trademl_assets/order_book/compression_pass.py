@@ -44,7 +44,7 @@ def compress_block(
 
     Args:
         block: First snapshot and the one behind the last.
-        rows: Offsets, levels and the four columns of the sides, as in `ordering`.
+        rows: As `ordering.rows_of_block` gives them.
         kept: Near levels, kept depth of both sides, edges of the bins, whether they are levels.
         target: Is filled for these snapshots.
 

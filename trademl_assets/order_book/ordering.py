@@ -88,6 +88,24 @@ def side_columns(tall: pl.DataFrame) -> tuple[NDArray[np.float64], ...]:
     return tuple(columns)
 
 
+def rows_of_block(
+    tall: pl.DataFrame, offsets: NDArray[np.int64], block: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int32], tuple[NDArray[np.float64], ...]]:
+    """The rows of some snapshots for a compiled pass, small enough to stay near the processor.
+
+    Args:
+        tall: Sorted rows.
+        offsets: Of all snapshots, as `snapshot_offsets` gives them.
+        block: First snapshot and the one behind the last.
+
+    Returns:
+        Offsets of all snapshots counted from the block's first row, and the block's levels and side columns.
+    """
+    first, last = int(offsets[block[0]]), int(offsets[block[1]])
+    part = tall.slice(first, last - first)
+    return offsets - first, levels(part), side_columns(part)
+
+
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     """The array read-only, whether it is a copy or a view: compiled passes then see one type and are compiled once."""
     array.flags.writeable = False

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.order_book import certificate as room
 from trademl_assets.order_book.certificate import (
     Certificate,
     CertificateParameters,
@@ -101,8 +102,9 @@ def compared_plainly(tall, parameters, depth):  # noqa: C901 -- the definition, 
 
 def same(error, pairs, *, valued):
     assert error.comparisons == len(pairs)
+    assert (error.worst_at is None) == (error.worst == 0)
     if not pairs:
-        assert (error.worst, error.mean, error.worst_at) == (0.0, 0.0, None)
+        assert (error.worst, error.mean) == (0.0, 0.0)
         return
     errors, weights, before, after = (np.asarray(column) for column in zip(*pairs, strict=True))
     assert error.worst == pytest.approx(errors.max(), abs=1e-9)
@@ -147,6 +149,55 @@ def test_what_is_kept_level_by_level_costs_nothing_but_rounding(tall):
     assert all(error.worst < 1e-6 for error in certificate.depth_share.values())
     assert all(error.worst < 1e-4 for error in certificate.cost_bps.values())
     assert sum(certificate.thin_after.values()) == 0
+
+
+def test_what_single_precision_holds_exactly_is_certified_without_any_error():
+    bids = [(8_192.0 - k, 0.5 + k) for k in range(1, 9)]  # k * 625 / 512 bps
+    asks = [(8_192.0 + k, 0.5 + k) for k in range(1, 9)]
+
+    certificate = certify(tall_rows([MIDNIGHT], [bids], [asks]), compression(8, 100.0))
+
+    errors = [certificate.near_price_ticks, certificate.near_quantity_share, *certificate.depth_share.values()]
+    for error in [*errors, *certificate.cost_bps.values()]:
+        assert (error.worst, error.mean, error.worst_at, error.before) == (0.0, 0.0, None, error.after)
+        assert error.comparisons > 0
+
+
+def test_blocks_and_threads_decide_nothing(monkeypatch):
+    tall = steady_day(snapshots=300, levels=6)
+    parameters = compression(2, 12.0, 40.0)
+    whole = certify(tall, parameters)
+    assert whole.bin_price_ticks.worst > 0
+    found = []
+    monkeypatch.setattr(room, "BLOCK_SNAPSHOTS", 64)
+    for threads in (1, 3):
+        monkeypatch.setattr(room, "thread_count", lambda threads=threads: threads)
+        found.append(certify(tall, parameters))
+
+    assert found[0] == found[1]
+    for ours, theirs in zip(found[0].depth_share.values(), whole.depth_share.values(), strict=True):
+        assert (ours.worst, ours.worst_at) == (theirs.worst, theirs.worst_at)
+        assert ours.mean == pytest.approx(theirs.mean)
+
+
+def test_the_first_of_equal_worst_errors_counts_across_blocks_too(monkeypatch):
+    monkeypatch.setattr(room, "BLOCK_SNAPSHOTS", 1)
+    instants = [MIDNIGHT + timedelta(seconds=10 * number) for number in range(4)]
+    calm, torn = [(999.9, 1.0), (999.0, 1.0), (998.9, 1.0)], [(999.9, 1.0), (999.0, 1.0), (996.0, 1.0)]
+
+    certificate = certify(tall_rows(instants, [calm, torn, torn, calm], [[(1000.1, 1.0)]] * 4), compression(1, 50.0))
+
+    assert certificate.bin_price_ticks.worst_at == "2024-01-01T00:00:10+00:00"
+
+
+def test_an_error_of_just_the_maximum_is_allowed():
+    certificate = certify(steady_day(), compression(1, 40.0))
+    worst = certificate.bin_price_ticks.worst
+    assert worst > 0
+
+    for limit, problem in ((worst, False), (np.nextafter(worst, 0), True)):
+        allowed = MEASURED.model_copy(update={"max_bin_price_error_ticks": limit})
+        assert bool(certificate_problem(certificate, allowed)) == problem
 
 
 def test_the_worst_error_is_told_with_its_instant_and_of_equal_ones_the_first():

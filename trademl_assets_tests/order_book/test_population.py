@@ -48,6 +48,13 @@ def test_a_row_without_quantity_is_no_level_and_padding_makes_no_book_deeper():
     assert count_populated_levels(tall, DAY).rows() == [(0, 1, 1), (1, 0, 1)]
 
 
+def test_a_level_that_no_book_has_counts_nowhere():
+    tall = steady_day(snapshots=3, levels=2)
+    below = tall.with_columns(level=pl.when(pl.col("level") == 1).then(-1).otherwise("level").cast(pl.Int32))
+
+    assert count_populated_levels(below, DAY).rows() == [(0, 3, 3)]
+
+
 def test_rows_before_midnight_do_not_count():
     tall = steady_day(snapshots=5, levels=2, first=MIDNIGHT - timedelta(seconds=20))
 

@@ -9,11 +9,12 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
+from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.order_book.compression import compress_day
 from trademl_assets.order_book.population import count_populated_levels
 from trademl_assets.order_book.quality import clean_tall_rows
 from trademl_assets.order_book.sequence import OrderBookParameters, preprocess
-from trademl_assets.order_book.steps import DayMaterial
+from trademl_assets.order_book.steps import PREPROCESSING_STEPS, DayMaterial
 from trademl_assets_tests.order_book.books import COMPRESSION, DAY, INSTRUMENT, MIDNIGHT, QUALITY, steady_day, tall_rows
 
 CLEAN = {"step": "clean", "parameters": QUALITY.model_dump()}
@@ -117,15 +118,73 @@ def test_steps_before_a_moment_do_not_notice_what_comes_after_it():
         ((COMPRESS, CLEAN), "begin with one that takes raw rows"),
         ((CLEAN, THIN, COMPRESS), "step thin takes snapshots, but clean before it gives clean rows"),
         ((CLEAN,), "end with one that gives snapshots"),
+        ((COMPRESS,), r"lead from clean rows to snapshots -> begin with one that takes raw rows \(clean\)"),
+        ((CLEAN, COMPRESS, {**HOURS, "parameters": {"first": "08:00", "until": "08:00"}}), "must lie before until"),
         ((CLEAN, COMPRESS, {"step": "smooth", "parameters": {}}), "smooth"),
         ((CLEAN, COMPRESS, {**THIN, "parameters": {"seconds": 3}}), "seconds"),
         ((CLEAN, CLEAN, COMPRESS), "clean before it gives clean rows"),
     ],
-    ids=["order", "form", "end", "unknown", "unknown key", "twice"],
+    ids=["order", "form", "end", "begin", "no time", "unknown", "unknown key", "twice"],
 )
 def test_steps_that_do_not_fit_together_are_refused_by_name(steps, told):
     with pytest.raises(ValidationError, match=told):
         sequence(*steps)
+
+
+class ShareParameters(Parameters):
+    share: float
+
+
+class Trusting:
+    """A step of somebody else: takes every row for clean."""
+
+    parameters = ShareParameters
+    takes = "raw rows"
+    gives = "clean rows"
+
+    def __init__(self, parameters):
+        self._share = parameters.share
+
+    def apply(self, frame, material):
+        material.facts["trusting"] = {"share": self._share}
+        return frame
+
+
+class Shrinking(Trusting):
+    takes = gives = "raw rows"
+
+    def apply(self, frame, material):
+        material.facts["shrinking"] = {"rows": frame.height}
+        return frame.with_columns(pl.col("bid_quantity", "ask_quantity") * self._share)
+
+
+@pytest.fixture
+def own_steps(monkeypatch):
+    """Two steps that are registered for one test."""
+    monkeypatch.setattr(PREPROCESSING_STEPS, "_known", dict(vars(PREPROCESSING_STEPS)["_known"]))
+    for name, kind in (("trusting", Trusting), ("shrinking", Shrinking)):
+        PREPROCESSING_STEPS.register(name)(kind)
+    return tuple({"step": name, "parameters": {"share": 0.5}} for name in ("trusting", "shrinking"))
+
+
+def test_a_registered_step_takes_its_place_in_the_sequence(own_steps):
+    tall, known = steady_day(snapshots=30), material()
+    _, shrinking = own_steps
+
+    halved = preprocess(tall, "raw rows", sequence(shrinking, CLEAN, COMPRESS).steps, known)
+
+    whole = preprocess(tall, "raw rows", sequence(CLEAN, COMPRESS).steps, material())
+    assert known.facts["shrinking"] == {"rows": 120}
+    assert list(known.facts) == ["shrinking", "quality", "compression"]
+    for name in ("bid_quantity", "ask_quantity"):
+        assert (halved[name].to_numpy() * 2).tobytes() == whole[name].to_numpy().tobytes()
+
+
+def test_rows_that_nobody_cleaned_are_refused_though_the_forms_fit(own_steps):
+    trusting, _ = own_steps
+
+    with pytest.raises(ValidationError, match="have 0 times 'clean' -> name it once"):
+        sequence(trusting, COMPRESS)
 
 
 def test_what_a_day_depends_on_begins_with_its_form_and_leaves_out_what_is_only_allowed():
