@@ -318,5 +318,5 @@ def open_dataset(store: ArtifactStore, experiment: str) -> Dataset:
         asset, partition = key.split("/", 1)
         partitions[asset].append(partition)
     for asset, keys in partitions.items():
-        refuse_changed(experiment, recipe["upstream"], store.upstream(asset, keys))
+        refuse_changed(experiment, recipe["upstream"], store.stated_contents(asset, keys))
     return Dataset(experiment, recipe, None, store, content_hash)
