@@ -17,6 +17,9 @@ BENCHMARKS = (
     "purging",
     "extraction",
     "windows",
+    "segments",
+    "small_windows",
+    "opening",
     "planted_rows",
     "binance_rebuild",
 )
