@@ -202,7 +202,7 @@ class ArtifactStore:
                 found[f"{asset}/{key}"] = str(orjson.loads(text)["manifest"]["content_hash"])
             except (OSError, ValueError, LookupError, TypeError):
                 unclear.append(key)
-        return found | self.upstream(asset, unclear)
+        return {**found, **self.upstream(asset, unclear)}
 
     def evict(self, asset: str, partition: str, names: Collection[str]) -> Manifest:
         """Remove files of a partition that can be made again; its manifest stays and says so.
