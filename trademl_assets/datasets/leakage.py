@@ -5,6 +5,7 @@ import json
 from trademl_assets.datasets.build import DatasetParts
 from trademl_assets.datasets.ingredients import read_ingredients
 from trademl_assets.datasets.inputs import DATASET_ASSET
+from trademl_assets.datasets.leakage_candles import audit_candles
 from trademl_assets.datasets.leakage_findings import Finding, LeakageReport
 from trademl_assets.datasets.leakage_fits import audit_fits
 from trademl_assets.datasets.leakage_labels import audit_labels
@@ -70,5 +71,6 @@ def audit_parts(
             *audit_lags(ingredients, audited),
             *audit_long_term(parts, ingredients),
             *audit_raw(store, parameters, stages, audited.snapshots),
+            *audit_candles(store, ingredients),
         )
     )
