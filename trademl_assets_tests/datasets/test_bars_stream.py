@@ -111,6 +111,7 @@ def test_the_audit_passes_a_dataset_of_candles_and_looks_at_its_mask_and_bars(
     rules = [finding.rule for finding in report.findings]
     for name in ("bars", "mask", "price", "clock"):
         assert f"{name}: noise after a cut changes nothing before it" in rules
+    assert {KNOWN_AT_END, UNMOVED} <= set(rules)
 
 
 def test_the_audit_finds_bars_that_show_the_next_one(parts: DatasetParts, ingredients: Ingredients):
