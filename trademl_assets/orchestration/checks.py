@@ -1,6 +1,7 @@
 """Asset checks: blocking ones on tables and arrays from a factory, properties worth having beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from numpy.typing import NDArray
 from pandera.errors import SchemaError, SchemaErrors
 
-from trademl_assets.datasets.leakage import audit
+from trademl_assets.datasets.leakage import RawStages
+from trademl_assets.datasets.leakage_certificate import certify
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.foundation.errors import TradeMLError
 from trademl_assets.orchestration.assets.order_book import CERTIFICATE
@@ -39,14 +41,31 @@ from trademl_assets.orchestration.contracts import (
     regime_contract,
 )
 from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.metadata import rule_table
 from trademl_assets.order_book.certificate import Certificate, certificate_problem
 from trademl_assets.scoring.calibration import Calibration
 from trademl_assets.sources.bar_contract import bar_contract
 from trademl_assets.sources.contracts import aggregate_contract, snapshot_contract, tall_contract, violations
 from trademl_assets.storage.commit import ArtifactStore
 
-Look = Callable[[ArtifactStore, str], str]
-"""Looks at one partition; returns what is wrong, empty where nothing is."""
+
+@dataclass(frozen=True)
+class Sight:
+    """What a look saw.
+
+    Attributes:
+        problem: What is wrong, empty where nothing is.
+        metadata: What the UI shows beside it.
+        files: Texts by file name, logged to the tracked run that made the partition.
+    """
+
+    problem: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+Look = Callable[[ArtifactStore, str], str | Sight]
+"""Looks at one partition; a text is a sight of nothing but the problem."""
 
 
 Contract = Callable[[pl.DataFrame], pa.DataFrameSchema]
@@ -70,7 +89,7 @@ def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.Asse
         *((entry, "schema", table_look(entry.name, name, contract)) for entry, name, contract in tables),
         (ALIGNED_GRID, "arrays", grid_look(deployment)),
         (BOOK_SNAPSHOTS, "fidelity", fidelity_look(deployment)),
-        (DATASET, "no_leakage", leakage_look),
+        (DATASET, "no_leakage", leakage_look(deployment)),
     )
     warnings: Sequence[tuple[Entry, str, Look]] = (
         (BOOK_SNAPSHOTS, "accepted", acceptance_look),
@@ -114,13 +133,16 @@ def partition_check(
         store: ArtifactStore = getattr(context.resources, STORE)
         failing: list[str] = []
         for key in _keys(context, store, entry):
-            problem = _problem(look, store, key)
+            seen = _see(look, store, key)
+            problem = seen.problem
             failing += [key] if problem else []
+            for file, text in seen.files.items():
+                getattr(context.resources, TRACKING).attach(entry.name, context.run.run_id, text, file)
             yield AssetCheckEvaluation(
                 asset_key=dg.AssetKey(entry.name),
                 check_name=name,
                 passed=not problem,
-                metadata={"partition": key} | ({"problem": problem} if problem else {}),
+                metadata={"partition": key} | ({"problem": problem} if problem else {}) | dict(seen.metadata),
                 target_materialization_data=_target(context.instance, entry.name, key),
                 severity=severity,
                 blocking=blocking,
@@ -195,9 +217,25 @@ def acceptance_look(store: ArtifactStore, key: str) -> str:
     return str(quality["reason"]) if quality.get("rejected") else ""
 
 
-def leakage_look(store: ArtifactStore, experiment: str) -> str:
-    """Look for leaks in a dataset: label spans, embargo, fits, streams."""
-    return "; ".join(f"{finding.rule}: {finding.detail}" for finding in audit(store, experiment).violations)
+def leakage_look(deployment: Deployment) -> Look:
+    """Make the look at a dataset's leakage certificate, which is made where the earlier one does not stand any more."""
+    configuration = deployment.configuration
+    market = configuration.market
+    stages = RawStages(configuration.order_book.steps, configuration.grid, market.instruments_by_name())
+
+    def look(store: ArtifactStore, experiment: str) -> Sight:
+        certificate = certify(store, experiment, stages if market.delivers_books else None)
+        report, rows = certificate.report, certificate.report.as_rows()
+        metadata = {
+            "certificate": rule_table(rows),
+            "rules": len(rows),
+            "not_audited": sum(row["result"] == "not audited" for row in rows),
+            "made": "earlier; nothing it depends on has changed" if certificate.is_earlier else "now",
+        }
+        problem = "; ".join(f"{finding.rule}: {finding.detail}" for finding in report.violations)
+        return Sight(problem, metadata, {"leakage_certificate.csv": pl.DataFrame(rows).write_csv()})
+
+    return look
 
 
 def calibration_look(store: ArtifactStore, key: str) -> str:
@@ -233,11 +271,12 @@ def _keys(context: dg.AssetCheckExecutionContext, store: ArtifactStore, entry: E
     return list(store.partitions(entry.name))
 
 
-def _problem(look: Look, store: ArtifactStore, key: str) -> str:
+def _see(look: Look, store: ArtifactStore, key: str) -> Sight:
     try:
-        return look(store, key)
+        seen = look(store, key)
     except TradeMLError as error:
-        return str(error)
+        return Sight(str(error))
+    return Sight(seen) if isinstance(seen, str) else seen
 
 
 def _take_back(store: ArtifactStore, entry: Entry, keys: Sequence[str], run_id: str) -> None:
