@@ -113,6 +113,24 @@ class SegmentParameters(Parameters):
     anchor_lookback: timedelta = Field(ge=timedelta(0))
 
 
+class ControlParameters(Parameters):
+    """The slow controls: a simple learner on labels shuffled by day, on random walks, and with a planted signal.
+
+    Shuffles and walks are drawn `draws` times. The learner is given `training_rows_at_most` evenly spaced training rows
+    and chooses among `penalties`. The planted column has `planted_correlation` with the class. Skill is judged on
+    validation rows by an interval of `confidence` over blocks of `block` on average, of which there must be
+    `minimum_blocks`.
+    """
+
+    draws: int = Field(ge=1)
+    training_rows_at_most: int = Field(ge=100)
+    penalties: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(min_length=1)
+    planted_correlation: float = Field(gt=0, lt=1)
+    block: timedelta = Field(gt=timedelta(0))
+    minimum_blocks: float = Field(gt=0)
+    confidence: float = Field(gt=0, lt=1)
+
+
 class AuditParameters(Parameters):
     """How hard the leakage audit looks.
 
@@ -127,6 +145,7 @@ class AuditParameters(Parameters):
     raw_cuts: int = Field(ge=1)
     raw_reach: timedelta = Field(gt=timedelta(0))
     raw_whole_day_cuts: int = Field(ge=0, le=10)
+    controls: ControlParameters
     seed: int = Field(ge=0)
 
 
@@ -192,6 +211,13 @@ class DatasetParameters(Parameters):
         reading = [name for name, one in self.streams.additional.items() if one.kind == bars_stream.BARS]
         if self.series_from == "grid" and reading:
             raise ValueError(f"streams {reading} of kind bars read candles -> write series_from: candles")
+        return self
+
+    @model_validator(mode="after")
+    def _scaled_streams_are_there(self) -> Self:
+        absent = [name for name in self.scaling.method_by_stream if not self.streams.has(name)]
+        if absent:
+            raise ValueError(f"scaling.method_by_stream names {absent}, which are no streams of this dataset")
         return self
 
     @property

@@ -112,6 +112,7 @@ def dataset_values() -> dict[str, Any]:
         "weights": {"parts": [{"kind": "exponential_age", "half_life_days": 2.0}]},
         "scaling": {
             "method": "robust",
+            "method_by_stream": {},
             "lower_quantile": 0.1,
             "upper_quantile": 0.9,
             "constant_below": 1e-6,
@@ -126,6 +127,15 @@ def dataset_values() -> dict[str, Any]:
             "raw_cuts": 2,
             "raw_reach": "PT1H",
             "raw_whole_day_cuts": 2,
+            "controls": {
+                "draws": 2,
+                "training_rows_at_most": 1000,
+                "penalties": [0.03, 0.3],
+                "planted_correlation": 0.5,
+                "block": "PT2H",
+                "minimum_blocks": 5,
+                "confidence": 0.99,
+            },
             "seed": 7,
         },
     }
