@@ -1,7 +1,6 @@
 """Asset checks: blocking ones on tables and arrays from a factory, properties worth having beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -15,8 +14,6 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from numpy.typing import NDArray
 from pandera.errors import SchemaError, SchemaErrors
 
-from trademl_assets.datasets.leakage import RawStages
-from trademl_assets.datasets.leakage_certificate import certify
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.foundation.errors import TradeMLError
 from trademl_assets.orchestration.assets.order_book import CERTIFICATE
@@ -28,6 +25,7 @@ from trademl_assets.orchestration.catalog import (
     CANDLES,
     DAILY_AGGREGATES,
     DATASET,
+    LEAKAGE_CONTROLS,
     MARKET_REGIME,
     MODEL_EVALUATION,
     RAW_DEPTH,
@@ -41,32 +39,13 @@ from trademl_assets.orchestration.contracts import (
     regime_contract,
 )
 from trademl_assets.orchestration.deployment import Deployment
-from trademl_assets.orchestration.metadata import rule_table
+from trademl_assets.orchestration.leakage_checks import controls_look, leakage_look
+from trademl_assets.orchestration.sights import Look, Sight
 from trademl_assets.order_book.certificate import Certificate, certificate_problem
 from trademl_assets.scoring.calibration import Calibration
 from trademl_assets.sources.bar_contract import bar_contract
 from trademl_assets.sources.contracts import aggregate_contract, snapshot_contract, tall_contract, violations
 from trademl_assets.storage.commit import ArtifactStore
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What a look saw.
-
-    Attributes:
-        problem: What is wrong, empty where nothing is.
-        metadata: What the UI shows beside it.
-        files: Texts by file name, logged to the tracked run that made the partition.
-    """
-
-    problem: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-
-
-Look = Callable[[ArtifactStore, str], str | Sight]
-"""Looks at one partition; a text is a sight of nothing but the problem."""
-
 
 Contract = Callable[[pl.DataFrame], pa.DataFrameSchema]
 """From a table to what it must satisfy; most contracts are the same for every table."""
@@ -93,6 +72,7 @@ def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.Asse
     )
     warnings: Sequence[tuple[Entry, str, Look]] = (
         (BOOK_SNAPSHOTS, "accepted", acceptance_look),
+        (LEAKAGE_CONTROLS, "passed", controls_look),
         (CALIBRATED_MODEL, "calibrated", calibration_look),
         (MODEL_EVALUATION, "skill", verdict_look),
     )
@@ -215,27 +195,6 @@ def acceptance_look(store: ArtifactStore, key: str) -> str:
     """Look whether the day was accepted: a rejected one that is masked has no rows and says why."""
     quality = store.require(BOOK_SNAPSHOTS.name, key).notes.get("quality", {})
     return str(quality["reason"]) if quality.get("rejected") else ""
-
-
-def leakage_look(deployment: Deployment) -> Look:
-    """Make the look at a dataset's leakage certificate, which is made where the earlier one does not stand any more."""
-    configuration = deployment.configuration
-    market = configuration.market
-    stages = RawStages(configuration.order_book.steps, configuration.grid, market.instruments_by_name())
-
-    def look(store: ArtifactStore, experiment: str) -> Sight:
-        certificate = certify(store, experiment, stages if market.delivers_books else None)
-        report, rows = certificate.report, certificate.report.as_rows()
-        metadata = {
-            "certificate": rule_table(rows),
-            "rules": len(rows),
-            "not_audited": sum(row["result"] == "not audited" for row in rows),
-            "made": "earlier; nothing it depends on has changed" if certificate.is_earlier else "now",
-        }
-        problem = "; ".join(f"{finding.rule}: {finding.detail}" for finding in report.violations)
-        return Sight(problem, metadata, {"leakage_certificate.csv": pl.DataFrame(rows).write_csv()})
-
-    return look
 
 
 def calibration_look(store: ArtifactStore, key: str) -> str:
