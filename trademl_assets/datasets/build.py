@@ -106,7 +106,7 @@ def make_clock(ingredients: Ingredients, fits: ClockFits) -> NDArray[np.float32]
     clock = ingredients.parameters.streams.clock
     if clock is None:
         return np.empty((ingredients.series.steps, 0), np.float32)
-    return clock_stream(ingredients.clock_inputs(), fits, clock.columns)
+    return clock_stream(ingredients.clock_inputs(), fits, clock.columns, clock.encoding)
 
 
 def fit_book(store: ArtifactStore, ingredients: Ingredients) -> dict[str, FittedScaling]:
@@ -262,7 +262,9 @@ def _describe_streams(
         described["price"] = _describe_own(arrays["price"], names, lookback)
     if streams.clock is not None:
         lookback = whole_steps(streams.clock.lookback, cadence, "streams.clock.lookback")
-        described["clock"] = _describe_own(arrays["clock"], clock_columns(streams.clock.columns), lookback)
+        described["clock"] = _describe_own(
+            arrays["clock"], clock_columns(streams.clock.columns, streams.clock.encoding), lookback
+        )
     if streams.long_term is not None:
         names = long_term_columns(streams.long_term.statistics)
         described["long_term"] = _describe_own(arrays["long_term"], names, streams.long_term.lookback_days)

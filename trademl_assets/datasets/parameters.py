@@ -18,6 +18,7 @@ from trademl_assets.foundation.parameters import Parameters
 Part = split_parameters.Part
 PARTS = split_parameters.PARTS
 ClockColumn = Literal["hour", "weekday", "rolling_volatility", "volume_percentile", "market_regime", "days_since_start"]
+ClockEncoding = Literal["cyclical", "embedding", "integer", "linear"]
 LongTermStatistic = Literal["mean_bps", "std_bps", "skew", "kurtosis", "volume", "volatility_bps"]
 StreamName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
 SECONDS_PER_DAY = 86_400
@@ -38,8 +39,14 @@ class WindowStream(Parameters):
 
 
 class ClockStream(WindowStream):
-    """The clock stream and the column groups it has."""
+    """The clock stream: the column groups it has, and how `hour` and `weekday` are encoded.
 
+    `cyclical`: sine and cosine. `embedding`: a column for each of 24 hours and 7 days, of which one is 1, so that the
+    first linear layer of a network learns a vector for each. `integer`: 0 to 23 and 0 to 6. `linear`: the share of the
+    day and of the week that is over.
+    """
+
+    encoding: ClockEncoding
     columns: tuple[ClockColumn, ...] = Field(min_length=1)
 
 

@@ -52,6 +52,7 @@ def stated() -> dict[str, Any]:
             "clock": {
                 "lookback": "PT12H",
                 "columns": ["hour", "weekday", "rolling_volatility", "volume_percentile", "market_regime"],
+                "encoding": "cyclical",
             },
             "long_term": {"lookback_days": 3, "missing_days": "refuse", "statistics": ["mean_bps", "volume"]},
             "additional": {},

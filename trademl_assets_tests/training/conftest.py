@@ -105,7 +105,7 @@ def dataset_values() -> dict[str, Any]:
             "book": lookback,
             "price": lookback,
             "mask": lookback,
-            "clock": {**lookback, "columns": ["hour", "rolling_volatility"]},
+            "clock": {**lookback, "columns": ["hour", "rolling_volatility"], "encoding": "cyclical"},
             "long_term": {"lookback_days": 3, "missing_days": "refuse", "statistics": ["mean_bps", "volume"]},
             "additional": {},
         },
