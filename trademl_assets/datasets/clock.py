@@ -66,9 +66,9 @@ def clock_stream(
     """The chosen column groups, (T, k) float32.
 
     `hour`, `weekday`: time of day and of the week in the chosen encoding (see `ClockStream`). `rolling_volatility`:
-    trailing long sigma over the largest of training. `volume_percentile`: share of the training days' volumes that are at most the previous
-    day's (0.5 where unknown). `market_regime`: one-hot of the previous day's. `days_since_start`: 0 at the start of
-    training, 1 at its end.
+    trailing long sigma over the largest of training. `volume_percentile`: share of the training days' volumes that are
+    at most the previous day's (0.5 where unknown). `market_regime`: one-hot of the previous day's. `days_since_start`:
+    0 at the start of training, 1 at its end.
     """
     columns = [
         _encoded(_phase(inputs, group), CALENDAR_PARTS[group], encoding)
