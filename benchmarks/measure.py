@@ -26,6 +26,7 @@ class Benchmark:
         promises: The most that the time of `ours` may be, in times that of the named contender.
         agree: Raises where the results of the contenders, by name, do not say the same.
         rounds: How often each contender runs.
+        limits: Promises that are no ratio, by name: memory, or seconds that a requirement states.
     """
 
     name: str
@@ -33,6 +34,20 @@ class Benchmark:
     promises: Mapping[str, float]
     agree: Callable[[Mapping[str, Any]], None]
     rounds: int = 9
+    limits: Mapping[str, "Limit"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A promise in a unit of its own, which the name says.
+
+    Attributes:
+        find: What was measured.
+        target: The most that is promised.
+    """
+
+    find: Callable[["Measurement"], float]
+    target: float
 
 
 @dataclass(frozen=True)
@@ -40,8 +55,8 @@ class Outcome:
     """A promise beside what was measured.
 
     Attributes:
-        name: Task and the contender it was measured against.
-        measured: Median over the rounds of the ratio of times, ours to theirs.
+        name: Task and the contender it was measured against, or the limit.
+        measured: Median over the rounds of the ratio of times, ours to theirs; of a limit what it finds.
         target: The most that was promised.
     """
 
@@ -142,9 +157,13 @@ def _time(run: Callable[[], Any], repeats: int, clock: Callable[[], float]) -> f
 
 def outcomes(benchmark: Benchmark, measurement: Measurement) -> list[Outcome]:
     """Return every promise of a benchmark beside what was measured."""
-    return [
+    ratios = [
         Outcome(f"{benchmark.name}/{name}", measurement.ratio(name), target)
         for name, target in benchmark.promises.items()
+    ]
+    return ratios + [
+        Outcome(f"{benchmark.name}/{name}", limit.find(measurement), limit.target)
+        for name, limit in benchmark.limits.items()
     ]
 
 

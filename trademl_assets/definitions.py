@@ -14,6 +14,7 @@ from trademl_assets.orchestration.assets.coverage import build_coverage_assets
 from trademl_assets.orchestration.assets.datasets import build_dataset_assets
 from trademl_assets.orchestration.assets.evaluation import build_evaluation_assets
 from trademl_assets.orchestration.assets.grid import build_grid_assets
+from trademl_assets.orchestration.assets.leakage_controls import build_leakage_control_assets
 from trademl_assets.orchestration.assets.long_term import build_long_term_assets
 from trademl_assets.orchestration.assets.order_book import build_order_book_assets
 from trademl_assets.orchestration.assets.sources import build_source_assets
@@ -54,7 +55,7 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
     if configuration.market.delivers_books:
         stages += [build_order_book_assets, build_coverage_assets, build_grid_assets, build_long_term_assets]
     if configuration.datasets:
-        stages.append(build_dataset_assets)
+        stages += [build_dataset_assets, build_leakage_control_assets]
     if configuration.datasets and configuration.models:
         stages += [build_tuning_assets, build_training_assets, build_evaluation_assets]
     assets = [asset for build in stages for asset in build(deployment)]

@@ -7,6 +7,7 @@ from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.grid.alignment import GridParameters
 from trademl_assets.long_term.parameters import LongTermParameters
+from trademl_assets.models.parameters import DistributionHead
 from trademl_assets.models.registry import ModelParameters
 from trademl_assets.order_book.compression import CompressionParameters, DistanceBins
 from trademl_assets.order_book.sequence import OrderBookParameters
@@ -174,9 +175,10 @@ def _without_books(
 def model_contradictions(
     models: Mapping[str, ModelParameters], datasets: Mapping[str, DatasetParameters]
 ) -> Iterator[Contradiction]:
-    """Yield streams that a model reads and a dataset leaves out."""
+    """Yield streams that a model reads and a dataset leaves out, and classes that it cannot forecast."""
     for name, model in models.items():
         for experiment, dataset in datasets.items():
+            yield from _of_classes(name, model, experiment, dataset)
             for stream in getattr(model.parameters, "streams", ()):
                 if not dataset.streams.has(stream):
                     problem = f"reads the stream {stream}, which {experiment} in datasets.yaml leaves out"
@@ -201,3 +203,12 @@ def search_contradictions(
 
 def _no_instrument(name: str, market: MarketParameters) -> str:
     return f"{name!r} is no instrument of market.yaml, which has {', '.join(market.instruments_by_name())}"
+
+
+def _of_classes(
+    name: str, model: ModelParameters, experiment: str, dataset: DatasetParameters
+) -> Iterator[Contradiction]:
+    head = getattr(model.parameters, "head", None)
+    if isinstance(head, DistributionHead) and dataset.labels.build().edge_unit != "return_bps":
+        problem = f"distribution forecasts the return, by which the labels of {experiment} in datasets.yaml are not cut"
+        yield ("models", name, "parameters", "head"), problem

@@ -106,7 +106,7 @@ def make_clock(ingredients: Ingredients, fits: ClockFits) -> NDArray[np.float32]
     clock = ingredients.parameters.streams.clock
     if clock is None:
         return np.empty((ingredients.series.steps, 0), np.float32)
-    return clock_stream(ingredients.clock_inputs(), fits, clock.columns)
+    return clock_stream(ingredients.clock_inputs(), fits, clock.columns, clock.encoding)
 
 
 def fit_book(store: ArtifactStore, ingredients: Ingredients) -> dict[str, FittedScaling]:
@@ -115,7 +115,11 @@ def fit_book(store: ArtifactStore, ingredients: Ingredients) -> dict[str, Fitted
     if parameters.streams.book is None:
         return {}
     names = _per_instrument(parameters.instruments, BOOK_FIELDS)
-    return {"book": fit_scaling(_book_rows(store, ingredients, scaling_steps(ingredients)), names, parameters.scaling)}
+    return {
+        "book": fit_scaling(
+            _book_rows(store, ingredients, scaling_steps(ingredients)), names, parameters.scaling.of("book")
+        )
+    }
 
 
 def scaling_steps(ingredients: Ingredients) -> NDArray[np.int64]:
@@ -134,7 +138,9 @@ def fit_streams(ingredients: Ingredients) -> tuple[dict[str, FittedScaling], dic
     if parameters.streams.price is not None:
         arrays["price"] = make_price(ingredients)
         names = _per_instrument(parameters.instruments, PRICE_COLUMNS)
-        scaling["price"] = fit_scaling(arrays["price"][scaling_steps(ingredients)], names, parameters.scaling)
+        scaling["price"] = fit_scaling(
+            arrays["price"][scaling_steps(ingredients)], names, parameters.scaling.of("price")
+        )
     if parameters.streams.mask is not None and parameters.series_from == "candles":
         arrays["mask"] = make_mask(ingredients)
     if parameters.streams.long_term is not None:
@@ -145,7 +151,7 @@ def fit_streams(ingredients: Ingredients) -> tuple[dict[str, FittedScaling], dic
     for name in sorted(parameters.streams.additional):
         arrays[name] = make_additional(ingredients, name)
         columns = additional_columns(ingredients, name)
-        scaling[name] = fit_scaling(arrays[name][scaling_steps(ingredients)], columns, parameters.scaling)
+        scaling[name] = fit_scaling(arrays[name][scaling_steps(ingredients)], columns, parameters.scaling.of(name))
     return scaling, arrays
 
 
@@ -154,7 +160,7 @@ def _fit_long_term(stream: NDArray[np.float32], ingredients: Ingredients) -> Fit
     assert parameters.streams.long_term is not None  # noqa: S101  # the caller has looked
     names = long_term_columns(parameters.streams.long_term.statistics)
     days = ingredients.training_days() & (stream[:, -1, :] > 0).any(axis=1)
-    fitted = fit_scaling(stream[days].swapaxes(1, 2), names, parameters.scaling)
+    fitted = fit_scaling(stream[days].swapaxes(1, 2), names, parameters.scaling.of("long_term"))
     center, scale = fitted.center.T.copy(), fitted.scale.T.copy()
     center[-1], scale[-1] = 0.0, 1.0
     return FittedScaling(center, scale, fitted.clip, fitted.constant)
@@ -256,7 +262,9 @@ def _describe_streams(
         described["price"] = _describe_own(arrays["price"], names, lookback)
     if streams.clock is not None:
         lookback = whole_steps(streams.clock.lookback, cadence, "streams.clock.lookback")
-        described["clock"] = _describe_own(arrays["clock"], clock_columns(streams.clock.columns), lookback)
+        described["clock"] = _describe_own(
+            arrays["clock"], clock_columns(streams.clock.columns, streams.clock.encoding), lookback
+        )
     if streams.long_term is not None:
         names = long_term_columns(streams.long_term.statistics)
         described["long_term"] = _describe_own(arrays["long_term"], names, streams.long_term.lookback_days)

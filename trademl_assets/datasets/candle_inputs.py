@@ -41,11 +41,20 @@ def read_candles(
     if missing := [key for key, manifest in found.items() if manifest is None]:
         raise MissingPartitionError(f"{CANDLE_ASSET} has no partition for {', '.join(missing)}; materialise it first")
     upstream = {f"{CANDLE_ASSET}/{key}": manifest.content_hash for key, manifest in found.items() if manifest}
-    tables = {
+    return series_of_bars(read_bars(store, days, instruments), days, instruments, frame), upstream
+
+
+def read_bars(store: ArtifactStore, days: Sequence[date], instruments: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Rows of `BAR_SCHEMA` by instrument, of the months that the days lie in.
+
+    Raises:
+        MissingPartitionError: a month of an instrument is not there.
+    """
+    keys = candle_partitions(days, instruments)
+    return {
         name: pl.concat([store.read_table(CANDLE_ASSET, key) for key in keys if key.split("|")[1] == name])
         for name in instruments
     }
-    return series_of_bars(tables, days, instruments, frame), upstream
 
 
 def series_of_bars(

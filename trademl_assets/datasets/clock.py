@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl_assets.datasets.parameters import SECONDS_PER_DAY, ClockColumn
+from trademl_assets.datasets.parameters import SECONDS_PER_DAY, ClockColumn, ClockEncoding
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 from trademl_assets.long_term.regimes import REGIMES, UNKNOWN
 
@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 DAYS_A_WEEK = 7
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 NEUTRAL_RANK = 0.5
+CALENDAR_PARTS: dict[ClockColumn, int] = {"hour": 24, "weekday": DAYS_A_WEEK}
+"""Column groups that say where in the calendar a step lies, and in how many parts."""
 
 
 @dataclass(frozen=True)
@@ -53,37 +55,54 @@ def fit_clock(inputs: ClockInputs, training: NDArray[np.bool_], first_us: int, l
     return ClockFits(float(inputs.sigma_long[training].max()), tuple(float(v) for v in volumes), first_us, last_us)
 
 
-def clock_columns(groups: Sequence[ClockColumn]) -> tuple[str, ...]:
+def clock_columns(groups: Sequence[ClockColumn], encoding: ClockEncoding) -> tuple[str, ...]:
     """Column names of the chosen groups, in their order."""
-    return tuple(name for group in groups for name in _NAMES[group])
+    return tuple(name for group in groups for name in _names(group, encoding))
 
 
-def clock_stream(inputs: ClockInputs, fits: ClockFits, groups: Sequence[ClockColumn]) -> NDArray[np.float32]:
+def clock_stream(
+    inputs: ClockInputs, fits: ClockFits, groups: Sequence[ClockColumn], encoding: ClockEncoding
+) -> NDArray[np.float32]:
     """The chosen column groups, (T, k) float32.
 
-    `hour`, `weekday`: sine and cosine of the time of day and of the week. `rolling_volatility`: trailing long sigma
-    over the largest of training. `volume_percentile`: share of the training days' volumes that are at most the previous
-    day's (0.5 where unknown). `market_regime`: one-hot of the previous day's. `days_since_start`: 0 at the start of
-    training, 1 at its end.
+    `hour`, `weekday`: time of day and of the week in the chosen encoding (see `ClockStream`). `rolling_volatility`:
+    trailing long sigma over the largest of training. `volume_percentile`: share of the training days' volumes that are
+    at most the previous day's (0.5 where unknown). `market_regime`: one-hot of the previous day's. `days_since_start`:
+    0 at the start of training, 1 at its end.
     """
-    return np.concatenate([_COLUMNS[group](inputs, fits) for group in groups], axis=1).astype(np.float32)
+    columns = [
+        _encoded(_phase(inputs, group), CALENDAR_PARTS[group], encoding)
+        if group in CALENDAR_PARTS
+        else _COLUMNS[group](inputs, fits)
+        for group in groups
+    ]
+    return np.concatenate(columns, axis=1).astype(np.float32)
 
 
-def _cyclical(phase: Floats) -> Floats:
-    return np.stack([np.sin(2 * np.pi * phase), np.cos(2 * np.pi * phase)], axis=1)
+def _encoded(phase: Floats, parts: int, encoding: ClockEncoding) -> Floats:
+    if encoding == "cyclical":
+        return np.stack([np.sin(2 * np.pi * phase), np.cos(2 * np.pi * phase)], axis=1)
+    if encoding == "linear":
+        return phase[:, None]
+    number = np.minimum(np.floor(phase * parts), parts - 1)
+    return number[:, None] if encoding == "integer" else np.asarray(np.arange(parts) == number[:, None], np.float64)
 
 
-def _seconds(inputs: ClockInputs) -> Floats:
-    return np.asarray(inputs.instants_us / MICROSECONDS_PER_SECOND)
+def _names(group: ClockColumn, encoding: ClockEncoding) -> tuple[str, ...]:
+    if group not in CALENDAR_PARTS:
+        return _NAMES[group]
+    if encoding == "cyclical":
+        return (f"{group}_sin", f"{group}_cos")
+    return tuple(f"{group}_{part}" for part in range(CALENDAR_PARTS[group])) if encoding == "embedding" else (group,)
 
 
-def _hour(inputs: ClockInputs, _fits: ClockFits) -> Floats:
-    return _cyclical(_seconds(inputs) % SECONDS_PER_DAY / SECONDS_PER_DAY)
-
-
-def _weekday(inputs: ClockInputs, _fits: ClockFits) -> Floats:
+def _phase(inputs: ClockInputs, group: ClockColumn) -> Floats:
+    """Share of the day or of the week (from Monday) that is over, in [0, 1)."""
+    seconds = inputs.instants_us / MICROSECONDS_PER_SECOND
+    if group == "hour":
+        return np.asarray(seconds % SECONDS_PER_DAY / SECONDS_PER_DAY)
     week = DAYS_A_WEEK * SECONDS_PER_DAY
-    return _cyclical((_seconds(inputs) + EPOCH_WEEKDAY * SECONDS_PER_DAY) % week / week)
+    return np.asarray((seconds + EPOCH_WEEKDAY * SECONDS_PER_DAY) % week / week)
 
 
 def _rolling_volatility(inputs: ClockInputs, fits: ClockFits) -> Floats:
@@ -109,16 +128,12 @@ def _days_since_start(inputs: ClockInputs, fits: ClockFits) -> Floats:
 
 
 _NAMES: dict[ClockColumn, tuple[str, ...]] = {
-    "hour": ("hour_sin", "hour_cos"),
-    "weekday": ("weekday_sin", "weekday_cos"),
     "rolling_volatility": ("rolling_volatility",),
     "volume_percentile": ("volume_percentile",),
     "market_regime": tuple(f"regime_{name}" for name in REGIMES),
     "days_since_start": ("days_since_start",),
 }
 _COLUMNS: dict[ClockColumn, Callable[[ClockInputs, ClockFits], Floats]] = {
-    "hour": _hour,
-    "weekday": _weekday,
     "rolling_volatility": _rolling_volatility,
     "volume_percentile": _volume_percentile,
     "market_regime": _market_regime,

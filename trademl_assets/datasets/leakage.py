@@ -1,10 +1,15 @@
 """The leakage audit of a dataset: time, labels, fits, streams and raw stages, each rule a finding."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
 
 from trademl_assets.datasets.build import DatasetParts
 from trademl_assets.datasets.ingredients import read_ingredients
 from trademl_assets.datasets.inputs import DATASET_ASSET
+from trademl_assets.datasets.leakage_candles import audit_candles
 from trademl_assets.datasets.leakage_findings import Finding, LeakageReport
 from trademl_assets.datasets.leakage_fits import audit_fits
 from trademl_assets.datasets.leakage_labels import audit_labels
@@ -20,9 +25,10 @@ from trademl_assets.datasets.leakage_streams import (
 )
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.series import GridFrame
+from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.storage.commit import ArtifactStore
 
-__all__ = ["SHIPPED", "Audited", "Finding", "LeakageReport", "RawStages", "audit", "audit_parts"]
+__all__ = ["SHIPPED", "Audited", "Finding", "LeakageReport", "RawStages", "audit", "audit_parts", "stated_parameters"]
 
 
 def audit(store: ArtifactStore, experiment: str, stages: RawStages | None = None) -> LeakageReport:
@@ -55,7 +61,7 @@ def audit_parts(
     with what training rows alone give; the stream and fit functions are run on inputs whose future is noise.
     """
     recipe = parts.recipe
-    parameters = DatasetParameters.model_validate_json(json.dumps(recipe["parameters"]))
+    parameters = stated_parameters(recipe)
     grid = recipe["grid"]
     frame = GridFrame(recipe["cadence_seconds"], grid["max_gap_seconds"], tuple(grid["instruments"]))
     ingredients = read_ingredients(store, parameters, frame)
@@ -70,5 +76,18 @@ def audit_parts(
             *audit_lags(ingredients, audited),
             *audit_long_term(parts, ingredients),
             *audit_raw(store, parameters, stages, audited.snapshots),
+            *audit_candles(store, ingredients),
         )
     )
+
+
+def stated_parameters(recipe: Mapping[str, Any]) -> DatasetParameters:
+    """The parameters that a recipe states.
+
+    Raises:
+        ConfigError: The present code refuses them, for example lags of a stream kind that has changed.
+    """
+    try:
+        return DatasetParameters.model_validate_json(json.dumps(recipe["parameters"]))
+    except ValidationError as error:
+        raise ConfigError(f"the dataset's parameters are refused now: {error} -> materialise it again") from error

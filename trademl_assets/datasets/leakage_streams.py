@@ -29,6 +29,7 @@ from trademl_assets.datasets.sample_index import stated_edges
 from trademl_assets.datasets.stream_kinds import declared_lags, make_additional
 
 SHOWN = 3
+CUTS = "the future is cut at random and at edges of every kind"
 UNMOVED = "noise after a cut changes nothing before it"
 ENDED = "noise after their end changes none of them"
 Look = Callable[[Futures], int | None]
@@ -159,7 +160,11 @@ def _perturb(
             step = look(futures)
             if step is not None:
                 leaks[rule].append(f"a cut at {_when(ingredients, cut)} changes {_when(ingredients, step)}")
-    return [Finding.of(rule, holds=not found, detail=_summary(found, cuts)) for rule, found in leaks.items()]
+    where = Finding.of(CUTS, holds=True, detail=str(cuts))
+    return [
+        where,
+        *(Finding.of(rule, holds=not found, detail=_summary(found, len(cuts.steps))) for rule, found in leaks.items()),
+    ]
 
 
 def _first_changed_label(kind: LabelKind, edges: Mapping[int, NDArray[np.float64]], futures: Futures) -> int | None:
@@ -167,10 +172,8 @@ def _first_changed_label(kind: LabelKind, edges: Mapping[int, NDArray[np.float64
     return next((step for step in found if step is not None), None)
 
 
-def _summary(found: list[str], cuts: Cuts) -> str:
-    if not found:
-        return f"{cuts}, all bit-identical"
-    return f"{len(found)} of {len(cuts.steps)} cuts: {'; '.join(found[:SHOWN])}"
+def _summary(found: list[str], cuts: int) -> str:
+    return f"{len(found)} of {cuts} cuts: {'; '.join(found[:SHOWN])}" if found else f"{cuts} cuts, all bit-identical"
 
 
 def _early_steps(ingredients: Ingredients, name: str, steps: NDArray[np.int64], rng: np.random.Generator) -> list[str]:

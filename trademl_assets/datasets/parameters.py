@@ -18,6 +18,7 @@ from trademl_assets.foundation.parameters import Parameters
 Part = split_parameters.Part
 PARTS = split_parameters.PARTS
 ClockColumn = Literal["hour", "weekday", "rolling_volatility", "volume_percentile", "market_regime", "days_since_start"]
+ClockEncoding = Literal["cyclical", "embedding", "integer", "linear"]
 LongTermStatistic = Literal["mean_bps", "std_bps", "skew", "kurtosis", "volume", "volatility_bps"]
 StreamName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
 SECONDS_PER_DAY = 86_400
@@ -38,8 +39,14 @@ class WindowStream(Parameters):
 
 
 class ClockStream(WindowStream):
-    """The clock stream and the column groups it has."""
+    """The clock stream: the column groups it has, and how `hour` and `weekday` are encoded.
 
+    `cyclical`: sine and cosine. `embedding`: a column for each of 24 hours and 7 days, of which one is 1, so that the
+    first linear layer of a network learns a vector for each. `integer`: 0 to 23 and 0 to 6. `linear`: the share of the
+    day and of the week that is over.
+    """
+
+    encoding: ClockEncoding
     columns: tuple[ClockColumn, ...] = Field(min_length=1)
 
 
@@ -113,6 +120,24 @@ class SegmentParameters(Parameters):
     anchor_lookback: timedelta = Field(ge=timedelta(0))
 
 
+class ControlParameters(Parameters):
+    """The slow controls: a simple learner on labels shuffled by day, on random walks, and with a planted signal.
+
+    Shuffles and walks are drawn `draws` times. The learner is given `training_rows_at_most` evenly spaced training rows
+    and chooses among `penalties`. The planted column has `planted_correlation` with the class. Skill is judged on
+    validation rows by an interval of `confidence` over blocks of `block` on average, of which there must be
+    `minimum_blocks`.
+    """
+
+    draws: int = Field(ge=1)
+    training_rows_at_most: int = Field(ge=100)
+    penalties: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(min_length=1)
+    planted_correlation: float = Field(gt=0, lt=1)
+    block: timedelta = Field(gt=timedelta(0))
+    minimum_blocks: float = Field(gt=0)
+    confidence: float = Field(gt=0, lt=1)
+
+
 class AuditParameters(Parameters):
     """How hard the leakage audit looks.
 
@@ -127,6 +152,7 @@ class AuditParameters(Parameters):
     raw_cuts: int = Field(ge=1)
     raw_reach: timedelta = Field(gt=timedelta(0))
     raw_whole_day_cuts: int = Field(ge=0, le=10)
+    controls: ControlParameters
     seed: int = Field(ge=0)
 
 
@@ -192,6 +218,13 @@ class DatasetParameters(Parameters):
         reading = [name for name, one in self.streams.additional.items() if one.kind == bars_stream.BARS]
         if self.series_from == "grid" and reading:
             raise ValueError(f"streams {reading} of kind bars read candles -> write series_from: candles")
+        return self
+
+    @model_validator(mode="after")
+    def _scaled_streams_are_there(self) -> Self:
+        absent = [name for name in self.scaling.method_by_stream if not self.streams.has(name)]
+        if absent:
+            raise ValueError(f"scaling.method_by_stream names {absent}, which are no streams of this dataset")
         return self
 
     @property

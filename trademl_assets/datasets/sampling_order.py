@@ -100,7 +100,7 @@ class SamplingOrder:
             if lacking and self._ending == "drop":
                 step, lacking = step[: len(step) + lacking - processes], 0
             is_repeat = np.arange(len(step) + lacking) >= len(step)
-            filled = np.concatenate([step, np.resize(order, lacking)])
+            filled = np.concatenate([step, np.resize(order, lacking)]) if lacking else step
             if len(filled):
                 yield Turn(filled[rank::processes], is_repeat[rank::processes], epoch, at)
 

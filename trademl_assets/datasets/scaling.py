@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,32 @@ from trademl_assets.foundation.parameters import Parameters
 MATRIX = 2
 
 
+Method = Literal["robust", "standard", "min_max"]
+
+
 class ScalingParameters(Parameters):
     """Statistics a model's input layer applies, fitted on training rows.
 
     `robust`: median and the spread between two quantiles, in units that make a normal column's scale its standard
-    deviation. `standard`: mean and standard deviation. `min_max`: the middle of the least and the greatest value and
-    half their distance, so that training values lie in [-1, 1]. Scales below `constant_below` become 1 and the column
-    is listed as constant; `floors` (column name without its instrument -> least scale) come first. At most
-    `rows_at_most` evenly spaced rows enter a fit. Scaled values are clipped to [-clip, clip].
+    deviation. `standard`: mean and standard deviation. `min_max`: the middle of the least and the greatest value
+    and half their distance, so that training values lie in [-1, 1]. `method_by_stream` names streams that have
+    another method than `method`. Scales below `constant_below` become 1 and the column is listed as constant;
+    `floors` (column name without its instrument -> least scale) come first. At most `rows_at_most` evenly spaced
+    rows enter a fit. Scaled values are clipped to [-clip, clip].
     """
 
-    method: Literal["robust", "standard", "min_max"]
+    method: Method
+    method_by_stream: dict[str, Method]
     lower_quantile: float = Field(gt=0, lt=0.5)
     upper_quantile: float = Field(gt=0.5, lt=1)
     constant_below: float = Field(gt=0)
     floors: dict[str, float]
     clip: float = Field(gt=0)
     rows_at_most: int = Field(gt=0)
+
+    def of(self, stream: str) -> Self:
+        """Return what holds for a stream."""
+        return self.model_copy(update={"method": self.method_by_stream.get(stream, self.method)})
 
 
 @dataclass(frozen=True)

@@ -88,19 +88,16 @@ def _put_back(values: Floats, order: NDArray[np.int64] | None) -> Floats:
 
 
 def _integrate_inverse(starts: Instants, ends: Instants) -> tuple[Floats, Floats]:
-    """Integral of one over the concurrency up to every start and every end, both sorted; summed after Kahan."""
+    """Integral of one over the concurrency up to every start and every end, both sorted."""
     n = len(starts)
     at_start, at_end = np.empty(n), np.empty(n)
-    integral, lost, count, begun, ended = 0.0, 0.0, 0, 0, 0
+    integral, count, begun, ended = 0.0, 0, 0, 0
     previous = starts[0] if n else 0
     while ended < n:
         starting = begun < n and starts[begun] <= ends[ended]
         instant = starts[begun] if starting else ends[ended]
         if count > 0:
-            term = (instant - previous) / count - lost
-            total = integral + term
-            lost = (total - integral) - term
-            integral = total
+            integral += (instant - previous) / count
         previous = instant
         if starting:
             at_start[begun] = integral

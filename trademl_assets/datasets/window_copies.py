@@ -117,9 +117,26 @@ def _require(source: NDArray[Any], target: NDArray[Any], runs: Runs, width: int)
         raise ValueError(
             f"cannot copy rows of {source.shape} into {target.shape}: they must lie row by row, {width} wide"
         )
-    for name, rows, within in (("source", runs.source_rows, source), ("target", runs.target_rows, target)):
-        if len(rows) and (rows.min() < 0 or runs.counts.min() < 0 or (rows + runs.counts).max() > len(within)):
-            raise IndexError(f"rows [{rows.min()}, {(rows + runs.counts).max()}) leave the {name}'s {len(within)}")
+    run = _first_outside(runs.where, len(source), len(target))
+    if run >= 0:
+        raise IndexError(
+            f"run {run} copies {runs.counts[run]} rows from {runs.source_rows[run]} of {len(source)} to "
+            f"{runs.target_rows[run]} of {len(target)}: it leaves them"
+        )
+
+
+@numba.njit(nogil=True, cache=True)
+def _first_outside(where: _Where, source_length: int, target_length: int) -> int:
+    source_rows, target_rows, counts = where
+    for run in range(len(counts)):
+        lowest = min(source_rows[run], target_rows[run], counts[run])
+        if (
+            lowest < 0
+            or counts[run] > source_length - source_rows[run]
+            or counts[run] > target_length - target_rows[run]
+        ):
+            return run
+    return -1
 
 
 @numba.njit(nogil=True)

@@ -186,10 +186,13 @@ class _Source:
 
 def _runs_by_file(first: Rows, length: int, file_rows: int) -> Iterator[tuple[int, Runs]]:
     """The pieces of windows [first, first + length), the n-th going to row n * length, by the file they lie in."""
-    pieces = []
     number, offset = np.divmod(first, file_rows)
-    copied = np.zeros_like(first)
     target = np.arange(len(first), dtype=np.int64) * length
+    if number.min() == (first.max() + length - 1) // file_rows:  # one file has them all
+        yield int(number[0]), Runs(offset, target, np.full(len(first), length, dtype=np.int64))
+        return
+    pieces = []
+    copied = np.zeros_like(first)
     while (copied < length).any():
         count = np.minimum(file_rows - offset, length - copied)
         pieces.append(np.stack([number, offset, target + copied, count]))

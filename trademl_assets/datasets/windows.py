@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
@@ -17,31 +16,13 @@ from trademl_assets.datasets.parameters import SECONDS_PER_DAY, Part
 from trademl_assets.datasets.samples import Sample, find_sample, sample_of_row
 from trademl_assets.datasets.segments import Segment, cut_segments
 from trademl_assets.datasets.stored_streams import StoredStreams, refuse_changed
+from trademl_assets.datasets.stream_scaling import Scaling
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_start, to_microseconds
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.storage.commit import ArtifactStore
 
 LONG_TERM = "long_term"
 STREAMS = ("book", "price", "mask", "clock", LONG_TERM)
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Statistics of one stream, fitted on training rows: scaled = clip((x - center) / scale, -clip, clip).
-
-    Attributes:
-        center, scale: float32, of the stream's shape per step (book: (levels, assets*4)); long_term: (stats, assets).
-        clip: bound of the scaled value.
-    """
-
-    center: NDArray[np.float32]
-    scale: NDArray[np.float32]
-    clip: float
-
-    def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Return scaled float32 values of the same shape (…, *shape per step)."""
-        centred = (values.astype(np.float32) - self.center) / self.scale
-        return np.clip(centred, np.float32(-self.clip), np.float32(self.clip), out=centred)
 
 
 class Dataset:
@@ -318,5 +299,5 @@ def open_dataset(store: ArtifactStore, experiment: str) -> Dataset:
         asset, partition = key.split("/", 1)
         partitions[asset].append(partition)
     for asset, keys in partitions.items():
-        refuse_changed(experiment, recipe["upstream"], store.upstream(asset, keys))
+        refuse_changed(experiment, recipe["upstream"], store.stated_contents(asset, keys))
     return Dataset(experiment, recipe, None, store, content_hash)

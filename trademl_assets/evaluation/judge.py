@@ -53,10 +53,11 @@ class EvaluationParameters(Parameters):
 def judge_model(
     predictions: pl.DataFrame,
     index: pl.DataFrame,
-    boundaries_bps: Sequence[float] | Floats,
+    boundaries_bps: Sequence[float] | Floats | None,
     calibration: Calibration,
     parameters: EvaluationParameters,
     *,
+    class_names: Sequence[str],
     optimum: Mapping[str, Floats] | None = None,
 ) -> Judgement:
     """Judge a model on the test part of its calibrated predictions.
@@ -64,9 +65,10 @@ def judge_model(
     Args:
         predictions: Table of `calibrate_predictions`.
         index: Sample index of the dataset, for the baselines: on_stride, part, t0, t1, label, sigma_bps.
-        boundaries_bps: (C - 1,) class edges.
+        boundaries_bps: (C - 1,) class edges; None where the classes are not cut by the return.
         calibration: What was fitted on the calibration part.
         parameters: Limits and sizes.
+        class_names: (C,) names of the classes.
         optimum: For a planted market: `optimum`, `returns_only`, `volatility`, each (N, C) at the test decisions in the
             order of `decisions(predictions)`.
 
@@ -79,7 +81,14 @@ def judge_model(
     spans = (rows["t0"].to_physical().to_numpy(), rows["t1"].to_physical().to_numpy())
     dependence = measure_dependence(*spans, parameters.block_horizons, parameters.minimum_block)
     losses = metrics.log_losses(probabilities["after"], labels)
-    baselines = baseline_losses(rows, index, labels, boundaries_bps, parameters.baselines)
+    baselines = baseline_losses(
+        rows,
+        index,
+        labels,
+        classes=len(class_names),
+        boundaries_bps=boundaries_bps,
+        parameters=parameters.baselines,
+    )
     skills = judge_skills(
         losses,
         baselines,
@@ -115,7 +124,7 @@ def judge_model(
     return Judgement(
         verdict=verdict,
         sentence=sentence,
-        class_names=metrics.class_names(boundaries_bps),
+        class_names=tuple(class_names),
         parts=parts,
         skills=skills,
         days=_daily_gains(rows, baselines[stronger_reference(skills).baseline] - losses),
@@ -165,7 +174,7 @@ def _has(predictions: pl.DataFrame, part: str) -> bool:
     return bool((predictions["part"] == part).any())
 
 
-def _score_part(predictions: pl.DataFrame, part: str, boundaries_bps: Sequence[float] | Floats) -> PartScores:
+def _score_part(predictions: pl.DataFrame, part: str, boundaries_bps: Sequence[float] | Floats | None) -> PartScores:
     rows = predictions.filter(pl.col("part") == part).sort("t0", "sample")
     labels = rows["label"].to_numpy()
     scores = {

@@ -182,6 +182,28 @@ def draw_ranking(ranking: pl.DataFrame) -> bytes:
     return _png(figure)
 
 
+def draw_controls(table: pl.DataFrame) -> bytes:
+    """Skill of a simple learner on every control with its interval; what is not as expected stands out.
+
+    Args:
+        table: Rows of `CONTROL_SCHEMA`.
+    """
+    figure = _figure(6.4, 0.9 + 0.42 * table.height)
+    axes = figure.subplots()
+    rows = table.reverse().to_dicts()
+    for place, row in enumerate(rows):
+        if row["low"] is not None:
+            colour = WARN if row["result"] == "violated" else AFTER
+            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2.4)
+            axes.plot(row["skill_nats"], place, "o", color=colour, markersize=6)
+    axes.axvline(0, color="black", linewidth=0.8)
+    names = [f"{row['control']}, {row['horizon_seconds']} s\nexpected: {row['expected']}" for row in rows]
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel("gain in log-loss over the class prior, nats a decision")
+    return _png(figure)
+
+
 def draw_daily_gain(days: Sequence[str], gains: Sequence[float], reference: str) -> bytes:
     """Mean gain over the reference on every test day, with its running mean."""
     figure = _figure(6.4, 2.8)

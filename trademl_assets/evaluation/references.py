@@ -25,33 +25,39 @@ def baseline_losses(
     rows: pl.DataFrame,
     index: pl.DataFrame,
     labels: NDArray[np.int64],
-    boundaries_bps: Sequence[float] | Floats,
+    *,
+    classes: int,
+    boundaries_bps: Sequence[float] | Floats | None,
     parameters: BaselineParameters,
 ) -> dict[str, Floats]:
     """Log-losses (N,) of every baseline by name, `VOLATILITY_REFERENCES` first.
+
+    Classes that are not cut by the return have no scaled-return prior; the class prior stands in its place.
 
     Args:
         rows: The judged decisions: t0, sigma_bps.
         index: Sample index with on_stride, part, t0, t1, label, return_bps, sigma_bps; fitted on its training rows.
         labels: (N,) classes that came true in `rows`.
-        boundaries_bps: (C - 1,) class edges.
+        classes: Number of classes C.
+        boundaries_bps: (C - 1,) class edges; None where the classes are not cut by the return.
         parameters: Bins and smoothing.
     """
-    classes, smoothing = len(boundaries_bps) + 1, parameters.pseudo_counts
+    smoothing = parameters.pseudo_counts
     on_stride = index.filter("on_stride").sort("t0")
     train = on_stride.filter(pl.col("part") == "train")
     truth, sigma = train["label"].to_numpy().astype(np.int64), train["sigma_bps"].to_numpy()
     prior = class_prior(truth, classes, smoothing)
     realised = (on_stride["t1"].to_physical().to_numpy(), on_stride["label"].to_numpy())
     binned = fit_volatility_prior(sigma, truth, classes, parameters.volatility_bins, smoothing)
-    scaled = fit_scaled_return_prior(sigma, train["return_bps"].to_numpy(), prior, boundaries_bps, smoothing)
     last_of_train, last = (
         last_realised_class(frame["t0"].to_physical().to_numpy(), *realised) for frame in (train, rows)
     )
     asked = rows["sigma_bps"].to_numpy()
-    forecasts = {
-        "volatility prior": binned.predict(asked),
-        "scaled-return prior": scaled.predict(asked),
+    forecasts = {"volatility prior": binned.predict(asked)}
+    if boundaries_bps is not None:
+        scaled = fit_scaled_return_prior(sigma, train["return_bps"].to_numpy(), prior, boundaries_bps, smoothing)
+        forecasts["scaled-return prior"] = scaled.predict(asked)
+    forecasts |= {
         "class prior": np.tile(prior, (len(labels), 1)),
         "persistence": fit_persistence(last_of_train, truth, classes, smoothing).predict(last),
     }

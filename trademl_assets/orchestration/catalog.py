@@ -151,6 +151,18 @@ DATASET = Entry(
     description="A sample index over memory-mapped streams: decision times, labels, split, weights, "
     "and a recipe that pins what it was built from.",
 )
+LEAKAGE_CONTROLS = Entry(
+    name="leakage_controls",
+    group="evaluation",
+    space="experiments",
+    stage="dataset_preparation",
+    kinds=frozenset({"scipy", "polars"}),
+    code_version="1",
+    schema_version=1,
+    run_name="{target}_{horizon}_leakage_controls_v{version}",
+    description="Skill of a simple learner where there must be none, on labels shuffled by day and on random walks, "
+    "and where a signal was planted. Slow, hence made on demand.",
+)
 HYPERPARAMETER_STUDY = Entry(
     name="hyperparameter_study",
     group="tuning",
@@ -221,6 +233,7 @@ ENTRIES: Mapping[str, Entry] = {
         CANDLES,
         COVERAGE_CALENDAR,
         DATASET,
+        LEAKAGE_CONTROLS,
         HYPERPARAMETER_STUDY,
         TRAINED_MODEL,
         CALIBRATED_MODEL,

@@ -15,7 +15,6 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from numpy.typing import NDArray
 from pandera.errors import SchemaError, SchemaErrors
 
-from trademl_assets.datasets.leakage import audit
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.foundation.errors import TradeMLError
 from trademl_assets.orchestration.assets.long_term import LEVELS
@@ -30,6 +29,7 @@ from trademl_assets.orchestration.catalog import (
     DAILY_AGGREGATES,
     DATASET,
     EXTERNAL_SERIES,
+    LEAKAGE_CONTROLS,
     MARKET_REGIME,
     MODEL_EVALUATION,
     RAW_DEPTH,
@@ -45,6 +45,8 @@ from trademl_assets.orchestration.contracts import (
     regime_contract,
 )
 from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.leakage_checks import controls_look, leakage_look
+from trademl_assets.orchestration.sights import Look, Sight
 from trademl_assets.order_book.certificate import Certificate, certificate_problem
 from trademl_assets.scoring.calibration import Calibration
 from trademl_assets.sources.bar_contract import bar_contract
@@ -60,10 +62,6 @@ from trademl_assets.storage.commit import ArtifactStore
 SECONDS = "seconds"
 MOST_RECORDS = 1000
 """Records that Dagster gives at once."""
-
-Look = Callable[[ArtifactStore, str], str]
-"""Looks at one partition; returns what is wrong, empty where nothing is."""
-
 
 Contract = Callable[[pl.DataFrame], pa.DataFrameSchema]
 """From a table to what it must satisfy; most contracts are the same for every table."""
@@ -89,10 +87,11 @@ def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.Asse
         (DAILY_AGGREGATES, "levels", levels_look),
         (ALIGNED_GRID, "arrays", grid_look(deployment)),
         (BOOK_SNAPSHOTS, "fidelity", fidelity_look(deployment)),
-        (DATASET, "no_leakage", leakage_look),
+        (DATASET, "no_leakage", leakage_look(deployment)),
     )
     warnings: Sequence[tuple[Entry, str, Look]] = (
         (BOOK_SNAPSHOTS, "accepted", acceptance_look),
+        (LEAKAGE_CONTROLS, "passed", controls_look),
         (CALIBRATED_MODEL, "calibrated", calibration_look),
         (MODEL_EVALUATION, "skill", verdict_look),
     )
@@ -136,14 +135,17 @@ def partition_check(
         targets = _latest(context.instance, entry.name, len(keys))
         for key in keys:
             begun = time.monotonic()
-            problem = _problem(look, store, key)
+            seen = _see(look, store, key)
+            problem = seen.problem
             told: dict[str, Any] = {"partition": key, SECONDS: time.monotonic() - begun}
             failing += [key] if problem else []
+            for file, text in seen.files.items():
+                getattr(context.resources, TRACKING).attach(entry.name, context.run.run_id, text, file)
             yield AssetCheckEvaluation(
                 asset_key=dg.AssetKey(entry.name),
                 check_name=name,
                 passed=not problem,
-                metadata=told | ({"problem": problem} if problem else {}),
+                metadata=told | ({"problem": problem} if problem else {}) | dict(seen.metadata),
                 target_materialization_data=targets.get(key) or _target(context.instance, entry.name, key),
                 severity=severity,
                 blocking=blocking,
@@ -184,7 +186,7 @@ def table_look(asset: str, name: str, contract: Contract) -> Look:
     return look
 
 
-def levels_look(store: ArtifactStore, day: str) -> str:
+def levels_look(store: ArtifactStore, day: str) -> str | Sight:
     """Look at the levels of a day; a day that came as aggregates has none."""
     look = table_look(DAILY_AGGREGATES.name, LEVELS, lambda _: level_contract())
     return look(store, day) if LEVELS in store.require(DAILY_AGGREGATES.name, day).files else ""
@@ -224,11 +226,6 @@ def acceptance_look(store: ArtifactStore, key: str) -> str:
     return str(quality["reason"]) if quality.get("rejected") else ""
 
 
-def leakage_look(store: ArtifactStore, experiment: str) -> str:
-    """Look for leaks in a dataset: label spans, embargo, fits, streams."""
-    return "; ".join(f"{finding.rule}: {finding.detail}" for finding in audit(store, experiment).violations)
-
-
 def calibration_look(store: ArtifactStore, key: str) -> str:
     """Look whether there were enough independent labels to calibrate."""
     fitted = Calibration.from_dict(store.read_json(CALIBRATED_MODEL.name, key, "calibration"))
@@ -262,11 +259,12 @@ def _keys(context: dg.AssetCheckExecutionContext, store: ArtifactStore, entry: E
     return list(store.partitions(entry.name))
 
 
-def _problem(look: Look, store: ArtifactStore, key: str) -> str:
+def _see(look: Look, store: ArtifactStore, key: str) -> Sight:
     try:
-        return look(store, key)
+        seen = look(store, key)
     except TradeMLError as error:
-        return str(error)
+        return Sight(str(error))
+    return Sight(seen) if isinstance(seen, str) else seen
 
 
 def _take_back(store: ArtifactStore, entry: Entry, keys: Sequence[str], run_id: str) -> None:

@@ -12,6 +12,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "candles_job": ("candles",),
     "coverage_job": ("coverage_calendar",),
     "dataset_job": ("dataset",),
+    "leakage_controls_job": ("leakage_controls",),
     "model_job": ("hyperparameter_study", "trained_model", "calibrated_model", "model_evaluation"),
     "leaderboard_job": ("leaderboard",),
 }
@@ -24,6 +25,7 @@ DESCRIPTIONS: dict[str, str] = {
     "candles_job": "Checked candles of a month and instrument.",
     "coverage_job": "The calendar of what was collected, over all days and instruments.",
     "dataset_job": "The dataset of an experiment.",
+    "leakage_controls_job": "Slow controls of a dataset: shuffled labels, random walks, a planted signal.",
     "model_job": "Study, training, calibration and evaluation of a model in an experiment.",
     "leaderboard_job": "The ranking of an experiment's models.",
 }

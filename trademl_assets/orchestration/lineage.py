@@ -56,6 +56,7 @@ class Lineage:
             "candles": lambda _: (),
             "coverage_calendar": lambda _: self._all_books(),
             "dataset": self._before_dataset,
+            "leakage_controls": lambda key: (Artifact("dataset", key),),
             "hyperparameter_study": lambda key: (Artifact("dataset", split_key(key)[0]),),
             "trained_model": self._before_model,
             "calibrated_model": lambda key: (Artifact("dataset", split_key(key)[0]), Artifact("trained_model", key)),
@@ -74,6 +75,7 @@ class Lineage:
                 self._all_instruments, configuration.order_book.coverage.fingerprint()
             ),
             "dataset": self._of_dataset,
+            "leakage_controls": lambda _: configuration.evaluation.fingerprint(),
             "hyperparameter_study": self._of_study,
             "trained_model": self._of_training,
             "calibrated_model": lambda _: configuration.evaluation.calibration.fingerprint(),

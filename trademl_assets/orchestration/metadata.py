@@ -1,7 +1,7 @@
 """From a committed partition to the event that Dagster shows, with our content hash as data version."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,13 @@ def column_lineage(lineage: Mapping[str, tuple[tuple[str, str], ...]]) -> dg.Tab
             for column, sources in lineage.items()
         }
     )
+
+
+def rule_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Make the table that the UI shows from at least one row, all with the same columns."""
+    columns = [dg.TableColumn(name, type="string") for name in rows[0]]
+    records = [dg.TableRecord({name: str(value) for name, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records, dg.TableSchema(columns))
 
 
 def table_facts(frame: pl.DataFrame, *, numbers: Mapping[str, float], plot: bytes = b"") -> Facts:

@@ -4,9 +4,7 @@ Probabilities are (N, C) float64 whose rows sum to 1, labels (N,) integers in [0
 lowest to the highest return.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -246,13 +244,6 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
 def as_json(values: Floats) -> list[float | None]:
     """Floats as JSON has them: NaN becomes None."""
     return [None if np.isnan(value) else float(value) for value in values]
-
-
-def class_names(boundaries_bps: Sequence[float] | Floats) -> tuple[str, ...]:
-    """Names of the C classes from their C - 1 edges in basis points."""
-    edges = [f"{edge:.4g}" for edge in boundaries_bps]
-    inner = [f"[{low}, {high})" for low, high in pairwise(edges)]
-    return (f"< {edges[0]}", *inner, f">= {edges[-1]}")
 
 
 def curve_json(curve: ReliabilityCurve) -> dict[str, Any]:

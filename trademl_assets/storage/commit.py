@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -183,6 +184,25 @@ class ArtifactStore:
         if missing:
             raise _missing(asset, missing)
         return {f"{asset}/{key}": manifest.content_hash for key, manifest in found.items() if manifest is not None}
+
+    def stated_contents(self, asset: str, partitions: Sequence[str]) -> Mapping[str, str]:
+        """Return what `upstream` does at a third of its cost, for thousands of partitions at once.
+
+        Only the content hash is read of each manifest; whether the rest of it is whole is seen when it is used.
+
+        Raises:
+            MissingPartitionError: Names all that are missing.
+            CorruptArtifactError: A manifest has no content hash.
+        """
+        found: dict[str, str] = {}
+        unclear = []
+        for key in partitions:
+            try:
+                text = (self.layout.partition_folder(asset, key) / MANIFEST_FILE).read_bytes()
+                found[f"{asset}/{key}"] = str(orjson.loads(text)["manifest"]["content_hash"])
+            except (OSError, ValueError, LookupError, TypeError):
+                unclear.append(key)
+        return {**found, **self.upstream(asset, unclear)}
 
     def evict(self, asset: str, partition: str, names: Collection[str]) -> Manifest:
         """Remove files of a partition that can be made again; its manifest stays and says so.

@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import run
-from benchmarks.measure import OURS, Benchmark, Measurement, Outcome, SkippedError, measure, outcomes
+from benchmarks.measure import OURS, Benchmark, Limit, Measurement, Outcome, SkippedError, measure, outcomes
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -75,6 +76,13 @@ def test_a_line_says_name_measured_target_and_verdict(measured: float, line: str
 def test_a_promise_is_named_by_task_and_contender() -> None:
     (outcome,) = outcomes(Machine().benchmark(1.0, 1.0), Measurement({OURS: [3.0], "peer": [4.0]}))
     assert outcome == Outcome("task/peer", 0.75, 1.0)
+
+
+def test_a_limit_is_held_against_what_it_finds() -> None:
+    limits = {"seconds": Limit(lambda found: found.median(OURS), 2.0)}
+    benchmark = replace(Machine().benchmark(1.0, 1.0), promises={}, limits=limits)
+    (outcome,) = outcomes(benchmark, Measurement({OURS: [3.0, 2.5, 1.0], "peer": [4.0]}))
+    assert outcome.line() == "task/seconds 2.5 2 short"
 
 
 def made(promises: dict[str, float]) -> Callable[[Path], Benchmark]:

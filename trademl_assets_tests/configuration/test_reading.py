@@ -136,6 +136,12 @@ Edit = Callable[[Path], None]
             ),
             ["demo.labels.parameters", "reads the external series 'absent'"],
         ),
+        (
+            "datasets.yaml",
+            "boundaries: {kind: fixed, edges_bps: [-60, -30, -12, 0, 12, 30, 60]}",
+            "boundaries: {kind: volatility_scaled, multiples: [-1, 1]}",
+            ["models.yaml: dual_channel.parameters.head", "distribution forecasts the return", "demo"],
+        ),
         ("datasets.yaml", "length: P24D", "length: a month", ["datasets.yaml: demo.split.blocks.0.length"]),
         (
             "long_term.yaml",

@@ -56,7 +56,7 @@ def candle_values(**changes: Any) -> dict[str, Any]:
             "book": None,
             "price": {"lookback": "PT50M"},
             "mask": {"lookback": "PT50M"},
-            "clock": {"lookback": "PT50M", "columns": ["hour", "rolling_volatility"]},
+            "clock": {"lookback": "PT50M", "columns": ["hour", "rolling_volatility"], "encoding": "cyclical"},
             "long_term": None,
             "additional": {"bars": bars},
         },

@@ -52,6 +52,7 @@ def stated() -> dict[str, Any]:
             "clock": {
                 "lookback": "PT12H",
                 "columns": ["hour", "weekday", "rolling_volatility", "volume_percentile", "market_regime"],
+                "encoding": "cyclical",
             },
             "long_term": {"lookback_days": 3, "missing_days": "refuse", "statistics": ["mean_bps", "volume"]},
             "additional": {},
@@ -59,6 +60,7 @@ def stated() -> dict[str, Any]:
         "weights": {"parts": []},
         "scaling": {
             "method": "robust",
+            "method_by_stream": {},
             "lower_quantile": 0.1,
             "upper_quantile": 0.9,
             "constant_below": 1e-9,
@@ -73,6 +75,15 @@ def stated() -> dict[str, Any]:
             "raw_cuts": 2,
             "raw_reach": "PT1H",
             "raw_whole_day_cuts": 2,
+            "controls": {
+                "draws": 2,
+                "training_rows_at_most": 1000,
+                "penalties": [0.03, 0.3],
+                "planted_correlation": 0.5,
+                "block": "PT2H",
+                "minimum_blocks": 5,
+                "confidence": 0.99,
+            },
             "seed": 7,
         },
     }

@@ -1,21 +1,34 @@
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from trademl_assets.datasets.build import DatasetParts
+from trademl_assets.datasets.candle_inputs import series_of_bars
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
 from trademl_assets.datasets.leakage import SHIPPED, audit, audit_streams
+from trademl_assets.datasets.leakage_candles import KNOWN_AT_END, UNMOVED, audit_candles
 from trademl_assets.datasets.perturbation import first_difference, make_futures
+from trademl_assets.datasets.series import GridFrame, GridSeries
 from trademl_assets.datasets.stream_kinds import make_additional
 from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets_tests.datasets.candle_market import FRAME, candle_values, made_store, three_days, write_experiment
+from trademl_assets_tests.datasets.candle_market import (
+    FRAME,
+    NAMES,
+    candle_values,
+    made_store,
+    three_days,
+    write_experiment,
+)
 from trademl_assets_tests.datasets.conftest import PROVENANCE
 from trademl_assets_tests.datasets.examples import parameters_of, stated
 
@@ -98,6 +111,7 @@ def test_the_audit_passes_a_dataset_of_candles_and_looks_at_its_mask_and_bars(
     rules = [finding.rule for finding in report.findings]
     for name in ("bars", "mask", "price", "clock"):
         assert f"{name}: noise after a cut changes nothing before it" in rules
+    assert {KNOWN_AT_END, UNMOVED} <= set(rules)
 
 
 def test_the_audit_finds_bars_that_show_the_next_one(parts: DatasetParts, ingredients: Ingredients):
@@ -110,6 +124,21 @@ def test_the_audit_finds_bars_that_show_the_next_one(parts: DatasetParts, ingred
         return np.roll(make_additional(some, "bars"), -1, axis=0)
 
     assert first_difference(leaking, make_futures(ingredients, 2000, 500, np.random.default_rng(1))) == 2000
+
+
+def stamped_with_openings(
+    tables: Mapping[str, pl.DataFrame], days: Sequence[date], names: Sequence[str], frame: GridFrame
+) -> GridSeries:
+    """The classic mistake: a bar is taken for known when it opens."""
+    early = {name: table.with_columns(pl.col("ts") - timedelta(minutes=1)) for name, table in tables.items()}
+    return series_of_bars(early, days, names, frame)
+
+
+def test_the_audit_finds_bars_that_are_known_when_they_open(store: ArtifactStore, ingredients: Ingredients):
+    assert all(finding.passed for finding in audit_candles(store, ingredients))
+    leaking = stamped_with_openings(three_days(), ingredients.days, NAMES, FRAME)
+    found = audit_candles(store, replace(ingredients, series=leaking), stamped_with_openings)
+    assert {finding.rule for finding in found if not finding.passed} == {KNOWN_AT_END, UNMOVED}
 
 
 def test_noise_after_a_step_reaches_the_bars(ingredients: Ingredients):

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trademl_assets.datasets.label_kinds import find_boundaries, find_classes, find_outcomes, return_edges_bps
+from trademl_assets.datasets.label_kinds import (
+    find_boundaries,
+    find_classes,
+    find_outcomes,
+    interval_names,
+    return_edges_bps,
+)
 from trademl_assets.datasets.price_classes import PriceClasses, PriceClassesParameters
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets_tests.datasets.label_market import market_of
@@ -71,6 +77,10 @@ def test_an_instrument_has_edges_of_its_own() -> None:
 def test_boundaries_that_make_no_sense_are_refused(boundaries: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         price_classes(boundaries)
+
+
+def test_class_names_are_half_open() -> None:
+    assert interval_names(np.asarray([-5.0, 0.0, 5.0])) == ("< -5", "[-5, 0)", "[0, 5)", ">= 5")
 
 
 def test_classes_that_are_not_cut_by_the_return_have_no_edges_to_ask_for() -> None:

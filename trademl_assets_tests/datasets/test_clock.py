@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -25,9 +26,11 @@ def inputs_of(volumes: list[float]) -> ClockInputs:
 FITS = ClockFits(largest_sigma=2.0, volumes=(10.0, 20.0, 30.0, 40.0), first_us=MONDAY, last_us=MONDAY + 96 * HOUR)
 
 
-def column(name: str, group: str) -> np.ndarray:
-    stream = clock_stream(inputs_of([np.nan, 5.0, 20.0, 25.0, 99.0] + [1.0] * 9), FITS, (group,))
-    return stream[:, clock_columns((group,)).index(name)]
+def column(name: str, group: str, encoding: str = "cyclical") -> np.ndarray:
+    stream = clock_stream(inputs_of([np.nan, 5.0, 20.0, 25.0, 99.0] + [1.0] * 9), FITS, (group,), encoding)
+    names = clock_columns((group,), encoding)
+    assert stream.shape == (STEPS, len(names))
+    return stream[:, names.index(name)]
 
 
 def test_hour_and_weekday_are_points_on_their_circles() -> None:
@@ -36,6 +39,22 @@ def test_hour_and_weekday_are_points_on_their_circles() -> None:
     assert column("weekday_cos", "weekday")[0] == pytest.approx(1.0)
     assert column("weekday_sin", "weekday")[42] == pytest.approx(1.0)
     assert column("weekday_sin", "weekday")[: 24 * 7] == pytest.approx(column("weekday_sin", "weekday")[24 * 7 :])
+
+
+def test_hour_and_weekday_may_be_numbers_shares_or_a_column_each() -> None:
+    hours = np.arange(STEPS)
+    assert column("hour", "hour", "integer").tolist() == (hours % 24).tolist()
+    assert column("weekday", "weekday", "integer").tolist() == (hours // 24 % 7).tolist()
+    assert column("hour", "hour", "linear") == pytest.approx(hours % 24 / 24)
+    assert column("weekday", "weekday", "linear") == pytest.approx(hours % 168 / 168)
+    assert np.flatnonzero(column("hour_5", "hour", "embedding")).tolist() == [5 + 24 * day for day in range(14)]
+    assert np.flatnonzero(column("weekday_6", "weekday", "embedding")).tolist() == [*range(144, 168), *range(312, 336)]
+
+
+def test_the_last_moment_of_a_day_is_still_its_last_hour() -> None:
+    late = replace(inputs_of([1.0] * 14), instants_us=MONDAY + np.full(STEPS, 24 * HOUR - 1))
+    stream = clock_stream(late, FITS, ("hour", "weekday"), "integer")
+    assert np.unique(stream, axis=0).tolist() == [[23.0, 0.0]]
 
 
 def test_volume_is_ranked_among_the_training_days() -> None:

@@ -43,6 +43,12 @@ def test_what_is_published_after_the_span_is_no_label_and_the_last_revision_befo
     assert find_classes(given_labels(), found.at(found.valid), np.empty(0)).tolist() == [1]
 
 
+def test_what_was_published_later_may_be_about_an_earlier_decision() -> None:
+    found = find_outcomes(given_labels(), with_series(MARKET, [(5, 5, 1.0), (4, 6, 0.0), (6, 7, 0.0)]), STEPS, 120)
+    assert np.flatnonzero(found.valid).tolist() == [4, 5, 6]
+    assert find_classes(given_labels(), found.at(found.valid), np.empty(0)).tolist() == [0, 1, 0]
+
+
 def test_a_value_about_an_earlier_instant_holds_for_its_longest_age() -> None:
     found = find_outcomes(given_labels(max_age_seconds=120), with_series(MARKET, [(1, 1, 1.0)]), STEPS, 120)
     assert np.flatnonzero(found.valid).tolist() == [1, 2, 3]

@@ -208,6 +208,12 @@ def test_decisions_without_a_move_may_be_left_out_and_thresholds_be_returns() ->
     assert kind.class_names(np.empty(0)) == ("down", "up")
 
 
+def test_a_tick_is_a_tick_whatever_floating_point_makes_of_it() -> None:
+    assert 1.2 < 1.1 + 0.1
+    found = find_outcomes(kind_of("next_move", MOVES), market_of([1.1, 1.2, 1.1]), np.asarray([0, 1]), 60)
+    assert classes_of(kind_of("next_move", MOVES), found) == ["up", "down"]
+
+
 def test_no_next_move_is_seen_across_a_gap() -> None:
     kind = kind_of("next_move", MOVES)
     found = find_outcomes(kind, market_of([100.0, 100.0, 100.0, 101.0], unseen=(1,)), np.asarray([0, 2]), 180)

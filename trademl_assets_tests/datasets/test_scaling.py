@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,12 @@ from trademl_assets_tests.datasets.examples import parameters_of, stated
 
 def scaling_of(**changes: object) -> ScalingParameters:
     return ScalingParameters.model_validate_json(json.dumps(stated()["scaling"] | changes))
+
+
+def minmax_everywhere() -> dict[str, Any]:
+    values = stated()
+    values["scaling"] |= {"method": "min_max"}
+    return values
 
 
 @pytest.mark.parametrize("method", ["robust", "standard"])
@@ -65,6 +72,21 @@ def test_missing_values_do_not_count(method: str) -> None:
     whole = fit_scaling(rows, ("a", "b"), scaling_of(method=method))
     assert [fitted.center[0], fitted.scale[0]] == pytest.approx([alone.center[0], alone.scale[0]])
     assert [fitted.center[1], fitted.scale[1]] == pytest.approx([whole.center[1], whole.scale[1]])
+
+
+def test_a_stream_may_have_a_method_of_its_own(filled_store: ArtifactStore) -> None:
+    values = stated()
+    values["scaling"] |= {"method_by_stream": {"price": "min_max"}}
+    plain, mixed = (read_ingredients(filled_store, parameters_of(each), FRAME) for each in (stated(), values))
+
+    before, after = (fit_streams(each)[0] for each in (plain, mixed))
+
+    assert before["long_term"].as_dict() == after["long_term"].as_dict()
+    fitted, _ = fit_streams(read_ingredients(filled_store, parameters_of(minmax_everywhere()), FRAME))
+    assert after["price"].as_dict() == fitted["price"].as_dict() != before["price"].as_dict()
+    values["scaling"] |= {"method_by_stream": {"bars": "min_max"}}
+    with pytest.raises(ValueError, match=r"names \['bars'\], which are no streams"):
+        parameters_of(values)
 
 
 def test_a_constant_column_is_named_and_left_unscaled_unless_it_has_a_floor() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from trademl_assets.datasets.label_kinds import interval_names
 from trademl_assets.evaluation.best_possible import judge_against_optimum
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.evaluation.judgement import Judgement
@@ -19,12 +20,15 @@ from trademl_assets.scoring.predictions import class_columns
 from trademl_assets_tests.evaluation.examples import EDGES_BPS, Example, evaluation_parameters, make_example
 
 PARAMETERS = evaluation_parameters()
+NAMES = interval_names(np.asarray(EDGES_BPS))
 
 
 def _judge(example: Example, parameters=PARAMETERS, *, with_optimum: bool = True) -> Judgement:
     found = example.calibrated(parameters)
     optimum = example.optimum if with_optimum else None
-    return judge_model(found.table, example.index, EDGES_BPS, found.calibration, parameters, optimum=optimum)
+    return judge_model(
+        found.table, example.index, EDGES_BPS, found.calibration, parameters, class_names=NAMES, optimum=optimum
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +91,25 @@ def test_calibration_repairs_planted_overconfidence():
     assert found.test.after["log_loss"] < found.test.before["log_loss"]
 
 
+def test_classes_that_are_not_cut_by_the_return_are_judged_against_the_class_prior():
+    example = make_example()
+    found = example.calibrated(PARAMETERS)
+    names = ["stop", "near stop", "timeout", "near target", "target"]
+
+    judgement = judge_model(found.table, example.index, None, found.calibration, PARAMETERS, class_names=names)
+
+    assert judgement.class_names == tuple(names)
+    assert [skill.baseline for skill in judgement.skills] == ["volatility prior", "class prior", "persistence"]
+    assert "directional_accuracy" not in judgement.test.after
+    assert judgement.verdict == "skill"
+
+
 def test_the_test_part_moves_no_baseline():
     example = make_example()
     relabelled = pl.when(pl.col("part") == "test").then(0).otherwise(pl.col("label")).cast(pl.Int8)
     found = example.calibrated(PARAMETERS)
     judged = [
-        judge_model(found.table, index, EDGES_BPS, found.calibration, PARAMETERS)
+        judge_model(found.table, index, EDGES_BPS, found.calibration, PARAMETERS, class_names=NAMES)
         for index in (example.index, example.index.with_columns(label=relabelled))
     ]
     for one, other in zip(judged[0].skills[:3], judged[1].skills[:3], strict=True):

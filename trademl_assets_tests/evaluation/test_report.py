@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from trademl_assets.datasets.label_kinds import interval_names
 from trademl_assets.evaluation.judge import judge_model
 from trademl_assets.evaluation.plots import LearningCurve
 from trademl_assets.evaluation.report import LineageRow, ReportMaterial, render_report
@@ -31,7 +32,15 @@ def _page(*, days=(24, 4, 4, 8), empty: bool = False, text: str = "plain") -> st
     parameters, example = evaluation_parameters(), make_example(days=days)
     found = example.calibrated(parameters)
     optimum = None if empty else example.optimum
-    judgement = judge_model(found.table, example.index, EDGES_BPS, found.calibration, parameters, optimum=optimum)
+    judgement = judge_model(
+        found.table,
+        example.index,
+        EDGES_BPS,
+        found.calibration,
+        parameters,
+        class_names=interval_names(np.asarray(EDGES_BPS)),
+        optimum=optimum,
+    )
     counts = {
         str(part): np.bincount(example.index.filter(pl.col("part") == part)["label"], minlength=5).tolist()
         for part in ("train", "validation", "calibration", "test")

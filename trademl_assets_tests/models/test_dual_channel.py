@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from trademl_assets.foundation.errors import ConfigError
-from trademl_assets.models.dual_channel import DualChannel
+from trademl_assets.models.dual_channel import DualChannel, build_dual_channel
+from trademl_assets.models.inputs import ModelInputs
 from trademl_assets_tests.models.examples import (
     LOOKBACK,
     PATCH,
@@ -177,3 +178,12 @@ def test_forget_gates_begin_with_their_bias() -> None:
     assert (bias[9:18] == 1.5).all()
     assert not (bias[:9] == 1.5).any()
     assert inputs().classes == 6
+
+
+def test_classes_that_are_not_cut_by_the_return_need_the_softmax_head() -> None:
+    barriers = replace(inputs(), boundaries_bps=None, classes=3)
+    softmax = build_dual_channel(parameters_of(stated(head={"kind": "softmax"})), barriers)
+    assert softmax(batch_of(features(softmax, 1)[None], [(0, 0)], [(0, 8)])).shape == (1, 3)
+    assert ModelInputs.from_json(barriers.as_json()).boundaries_bps is None
+    with pytest.raises(ConfigError, match="not cut by the return in bps -> choose the softmax head"):
+        build_dual_channel(parameters_of(stated()), barriers)

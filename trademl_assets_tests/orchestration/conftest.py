@@ -97,6 +97,7 @@ CHANGES: Mapping[str, Any] = {
                 "raw_cuts": 2,
                 "raw_reach": "PT1H",
                 "raw_whole_day_cuts": 1,
+                "controls": {"draws": 1, "training_rows_at_most": 500, "block": "PT2H"},
             },
         }
     },

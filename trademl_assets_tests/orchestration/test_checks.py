@@ -69,6 +69,34 @@ def test_a_good_run_passes_its_checks_on_every_partition(made_world: World, asse
     assert all(event.target_materialization_data is not None for event in events)
 
 
+def test_the_leakage_check_shows_its_certificate_and_logs_it_to_the_run_of_the_dataset(made_world: World):
+    (event,) = check_events(made_world, "dataset", "dataset_no_leakage")
+    table = event.metadata["certificate"].records
+    assert [column.name for column in event.metadata["certificate"].schema.columns] == ["rule", "result", "detail"]
+    rows = {record.data["rule"]: record.data for record in table}
+    assert rows["price: noise after a cut changes nothing before it"]["result"] == "holds"
+    raw = rows["raw stages: rows after a cut change nothing before it"]
+    assert (raw["result"], raw["detail"]) == ("not audited", "not audited: raw rows were removed after use")
+    assert event.metadata["rules"].value == len(rows)
+    run_id = made_world.tracking.find("dataset", made_world.store.require("dataset", "demo").run_id)
+    files = [file.path for file in made_world.tracking._client().list_artifacts(run_id)]
+    assert "leakage_certificate.csv" in files
+
+
+def test_the_controls_of_a_dataset_are_made_by_their_job_and_shown_as_a_table(made_world: World):
+    assert made_world.run("leakage_controls_job", "demo").success
+    table = made_world.store.read_table("leakage_controls", "demo")
+    assert table["control"].to_list() == ["block-shuffled labels", "random walk", "planted signal"]
+    assert "not audited" not in table["result"].to_list()
+    (event,) = check_events(made_world, "leakage_controls", "leakage_controls_passed")
+    assert event.passed == ("violated" not in table["result"].to_list())
+    shown = [record.data for record in event.metadata["controls"].records]
+    assert [(row["control"], row["result"]) for row in shown] == table.select("control", "result").rows()
+    (made,) = made_world.materializations("leakage_controls")
+    assert {"plot", "planted_signal_1800s_skill"} <= set(made.metadata)
+    made_world.store.delete("leakage_controls", "demo")
+
+
 def test_a_blocking_check_names_the_partition_and_keeps_downstream_from_running(bad_world: World):
     result = bad_world.run("long_term_job", "2023-12-26", "2023-12-29", raise_on_error=False)
     assert not result.success

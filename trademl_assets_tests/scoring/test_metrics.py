@@ -107,7 +107,3 @@ def test_direction_ignores_the_class_that_holds_both_signs():
 def test_impossible_input_is_refused(probabilities, labels, message):
     with pytest.raises(EvaluationError, match=message):
         metrics.evaluate(probabilities, labels)
-
-
-def test_class_names_are_half_open():
-    assert metrics.class_names([-5.0, 0.0, 5.0]) == ("< -5", "[-5, 0)", "[0, 5)", ">= 5")

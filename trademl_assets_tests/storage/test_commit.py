@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trademl_assets.foundation.errors import MissingPartitionError, StorageError
+from trademl_assets.foundation.errors import CorruptArtifactError, MissingPartitionError, StorageError
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets_tests.storage.conftest import ASSET, PARTITION, PROVENANCE, arrays, folder_of, frame, write_version
 
@@ -35,6 +35,18 @@ def test_content_hash_leaves_out_times_run_ids_and_unhashed_files(store: Artifac
     second = store.require(ASSET, PARTITION)
     assert first.run_id != second.run_id
     assert first.content_hash == second.content_hash
+
+
+def test_contents_are_told_at_a_glance_and_trouble_is_typed(store: ArtifactStore) -> None:
+    keys = ["2024-01-01|BTCUSDT", "2024-01-02|BTCUSDT"]
+    for version, key in enumerate(keys):
+        write_version(store, version, partition=key)
+    assert store.stated_contents(ASSET, keys) == store.upstream(ASSET, keys)
+    with pytest.raises(MissingPartitionError, match=r"2024-01-03\|BTCUSDT"):
+        store.stated_contents(ASSET, [*keys, "2024-01-03|BTCUSDT"])
+    (folder_of(store) / "manifest.json").write_text('{"manifest": []}')
+    with pytest.raises(CorruptArtifactError, match=r"checksum|not a manifest"):
+        store.stated_contents(ASSET, keys)
 
 
 def test_content_hash_follows_content(store: ArtifactStore) -> None:

@@ -1,5 +1,6 @@
 """calibrated_model, model_evaluation, leaderboard: honest probabilities, their worth, which model is best."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -61,14 +62,14 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
     def judge(work: Work) -> Facts:
         predictions = work.store.read_table(CALIBRATED_MODEL.name, work.key, "predictions")
         index, recipe = _read_dataset(work)
-        boundaries = return_edges_bps(recipe)
         judgement = judge_model(
             predictions,
             index,
-            boundaries,
+            recipe["boundaries_bps"],
             Calibration.from_dict(work.store.read_json(CALIBRATED_MODEL.name, work.key, "calibration")),
             deployment.configuration.evaluation,
-            optimum=_optimum(deployment, work, predictions, boundaries),
+            class_names=recipe["class_names"],
+            optimum=_optimum(deployment, work, predictions, recipe),
         )
         report = render_report(judgement, predictions, gather_material(deployment, work.store, work.key))
         work.writer.json("judgement", judgement.as_dict())
@@ -115,7 +116,7 @@ def _read_dataset(work: Work) -> tuple[pl.DataFrame, dict[str, Any]]:
 
 
 def _optimum(
-    deployment: Deployment, work: Work, predictions: pl.DataFrame, boundaries: NDArray[np.float64]
+    deployment: Deployment, work: Work, predictions: pl.DataFrame, recipe: Mapping[str, Any]
 ) -> dict[str, NDArray[np.float64]] | None:
     source = work.resource("sources").optimum
     if source is None:
@@ -123,7 +124,7 @@ def _optimum(
     dataset = deployment.configuration.datasets[split_key(work.key)[0]]
     instants = decisions(predictions)["t0"].to_physical().to_numpy()
     found: dict[str, NDArray[np.float64]] = source.optimal_probabilities(
-        dataset.target, instants, dataset.labels.horizon_seconds, boundaries
+        dataset.target, instants, dataset.labels.horizon_seconds, return_edges_bps(recipe)
     )
     return found
 

@@ -222,6 +222,12 @@ class StageTracking:
             known = self._found[asset, dagster_run_id] = runs[0].info.run_id if runs else ""
         return known
 
+    def attach(self, asset: str, dagster_run_id: str, text: str, file: str) -> None:
+        """Log a text to the tracked run of an asset in a Dagster run; nowhere where there is none."""
+        run_id = self.find(asset, dagster_run_id)
+        if run_id:
+            self._client().log_text(run_id, text, file)
+
     def fail(self, dagster_run_id: str) -> None:
         """Mark every tracked run of a Dagster run as failed: a check or another step of it failed."""
         for run in self._search(f"tags.dagster_run_id = '{dagster_run_id}'"):
