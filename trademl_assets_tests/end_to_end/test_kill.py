@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from trademl_assets.datasets.leakage_certificate import CERTIFICATE_ASSET
 from trademl_assets_tests.end_to_end.deployed import MADE, Site, Watched
 
 pytestmark = pytest.mark.end_to_end
@@ -115,10 +116,12 @@ def test_every_partition_has_passed_its_blocking_check(killed: History, finished
 
 
 def test_nothing_half_written_remains(killed: History, finished: Site):
-    artifacts = killed.site.store.layout.artifacts
+    store = killed.site.store
+    artifacts = store.layout.artifacts
+    certificates = {f"{CERTIFICATE_ASSET}/{key}": store.require(CERTIFICATE_ASSET, key) for key in ("demo",)}
     named = {
-        killed.site.store.layout.partition_folder(*place.split("/", 1)) / entry.file
-        for place, manifest in killed.site.manifests().items()
+        store.layout.partition_folder(*place.split("/", 1)) / entry.file
+        for place, manifest in {**killed.site.manifests(), **certificates}.items()
         for name, entry in manifest.files.items()
         if name not in manifest.evicted
     }
