@@ -83,7 +83,7 @@ def test_a_deployment_without_books_has_no_assets_of_books(candle_world: World):
     dg.Definitions.validate_loadable(candle_world.definitions)
     keys = {key.to_user_string() for key in candle_world.definitions.resolve_asset_graph().get_all_asset_keys()}
     models = {"hyperparameter_study", "trained_model", "calibrated_model", "model_evaluation", "leaderboard"}
-    assert keys == {"candles", "dataset", *models}
+    assert keys == {"candles", "dataset", "leakage_controls", *models}
     node = candle_world.definitions.resolve_asset_graph().get(dg.AssetKey("dataset"))
     assert {parent.to_user_string() for parent in node.parent_keys} == {"candles"}
     assert list(wanted(candle_world.deployment, EXPERIMENT, "dataset")) == ["candles", "dataset"]
