@@ -12,7 +12,7 @@ from typing import Any
 from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.leakage import audit, stated_parameters
 from trademl_assets.datasets.leakage_findings import LeakageReport
-from trademl_assets.datasets.leakage_raw import RAW_ASSET, SNAPSHOT_ASSET, RawStages, latest_raw_key
+from trademl_assets.datasets.leakage_raw import RawStages, audited_places
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.stream_kinds import STREAMS
 from trademl_assets.foundation.errors import CorruptArtifactError
@@ -64,9 +64,8 @@ def provenance_of(store: ArtifactStore, experiment: str, stages: RawStages | Non
     dataset = store.require(DATASET_ASSET, experiment)
     recipe = store.read_json(DATASET_ASSET, experiment, "recipe")
     parameters = stated_parameters(recipe)
-    raw = None if stages is None else latest_raw_key(store, parameters)
-    places = [f"{DATASET_ASSET}/{experiment}", *dataset.upstream]
-    places += [] if raw is None else [f"{RAW_ASSET}/{raw}", f"{SNAPSHOT_ASSET}/{raw}"]
+    raw = () if stages is None else audited_places(store, parameters)
+    places = {f"{DATASET_ASSET}/{experiment}", *dataset.upstream, *raw}
     return Provenance(
         code_version=code_fingerprint(_plugins(parameters, stages)),
         config_fingerprint=combine_fingerprints(dataset.config_fingerprint, *_stated(stages)),

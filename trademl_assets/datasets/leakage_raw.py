@@ -29,6 +29,7 @@ RAW_ASSET = "raw_depth"
 SNAPSHOT_ASSET = "book_snapshots"
 ROWS, POPULATION = "data", "population"
 UNMOVED = "raw stages: rows after a cut change nothing before it"
+GRID_UNMOVED = "grid: snapshots after a cut change nothing before it"
 STORED = "raw stages: stored snapshots are what their rows give"
 VERDICTS = "raw stages: verdicts on whole days look at the whole day"
 KEPT_SHARE, SHOCK = 0.8, 0.01
@@ -75,9 +76,18 @@ def make_snapshots(rows: pl.DataFrame, raw: RawDay, stages: RawStages) -> pl.Dat
     return preprocess(rows, "raw rows", stages.steps, DayMaterial(raw.instrument, raw.day, raw.population))
 
 
+def audited_places(store: ArtifactStore, parameters: DatasetParameters) -> tuple[str, ...]:
+    """The partitions, "asset/key", that the audit of raw stages looks at."""
+    raw = latest_raw_key(store, parameters)
+    if raw is not None:
+        return f"{RAW_ASSET}/{raw}", f"{SNAPSHOT_ASSET}/{raw}"
+    key = _latest_snapshot_key(store, parameters)
+    return () if key is None else (f"{SNAPSHOT_ASSET}/{key}",)
+
+
 def latest_raw_key(store: ArtifactStore, parameters: DatasetParameters) -> str | None:
     """The latest partition of a dataset's days and instruments whose raw rows are there and whose day was accepted."""
-    found = [key for key in _raw_keys(store, parameters) if _is_there(store, key)]
+    found = [key for key in _keys(store, RAW_ASSET, parameters) if _is_there(store, key)]
     return max(found, default=None)
 
 
@@ -90,23 +100,34 @@ def audit_raw(
     if stages is None:
         return [_not_audited("the configuration of the raw stages was not given")]
     key = latest_raw_key(store, parameters)
-    if key is None and _raw_keys(store, parameters):
-        return [_not_audited("raw rows were removed after use")]
     if key is None:
-        return [_not_audited("there were no raw rows: snapshots of these days were imported")]
+        removed = bool(_keys(store, RAW_ASSET, parameters))
+        why = "raw rows were removed after use" if removed else "there were no raw rows: snapshots were imported"
+        return [_not_audited(why), *audit_grid(store, parameters, stages)]
     raw, rows = _raw_day(store, key, stages), store.read_table(RAW_ASSET, key, ROWS)
     stored = store.read_table(SNAPSHOT_ASSET, key)
     same = snapshots(rows, raw, stages).equals(stored)
     exempt = Finding(VERDICTS, "not audited", f"exempt: {', '.join(REFUSALS)}")
-    return [
-        Finding.of(STORED, holds=same, detail=key),
-        _perturb(rows, raw, stages, snapshots, parameters.audit),
-        exempt,
-    ]
+    unmoved = _perturb(UNMOVED, rows, raw, stages, snapshots, parameters.audit)
+    return [Finding.of(STORED, holds=same, detail=key), unmoved, exempt]
+
+
+def audit_grid(store: ArtifactStore, parameters: DatasetParameters, stages: RawStages) -> list[Finding]:
+    """Make the grid around cuts of the latest day of snapshots, with other snapshots after them."""
+    key = _latest_snapshot_key(store, parameters)
+    if key is None:
+        return []
+    stated, name = key.split("|")
+    raw = RawDay(stages.instruments[name], date.fromisoformat(stated), None)
+    rows = store.read_table(SNAPSHOT_ASSET, key)
+    return [_perturb(GRID_UNMOVED, rows, raw, stages, lambda some, _raw, _stages: some, parameters.audit)]
 
 
 def randomise_rows_after(rows: pl.DataFrame, last_us: int, rng: np.random.Generator) -> pl.DataFrame:
-    """The rows up to `last_us`; of later instants some are gone, the others have other prices and quantities."""
+    """The rows up to `last_us`; of later instants some are gone, the others have other prices and quantities.
+
+    Of snapshots the mids become others.
+    """
     earlier = last_us >= _INSTANT
     instants = rows.filter(~earlier).select(pl.col("ts").unique(maintain_order=True))
     kept = instants.filter(pl.Series(rng.random(instants.height) < KEPT_SHARE))
@@ -114,14 +135,17 @@ def randomise_rows_after(rows: pl.DataFrame, last_us: int, rng: np.random.Genera
         price=pl.Series(np.exp(rng.normal(0.0, SHOCK, kept.height))),
         quantity=pl.Series(rng.exponential(1.0, kept.height) + SHOCK),
     )
+    prices = [name for name in ("bid_price", "ask_price", "mid") if name in rows.columns]
+    quantities = [name for name in ("bid_quantity", "ask_quantity") if rows.schema[name] == pl.Float64]
     later = rows.join(shocks, on="ts", how="inner", maintain_order="left").with_columns(
-        pl.col("bid_price", "ask_price") * pl.col("price"), pl.col("bid_quantity", "ask_quantity") * pl.col("quantity")
+        *(pl.col(name) * pl.col("price") for name in prices),
+        *(pl.col(name) * pl.col("quantity") for name in quantities),
     )
     return pl.concat([rows.filter(earlier), later.select(rows.columns)])
 
 
-def _perturb(
-    rows: pl.DataFrame, raw: RawDay, stages: RawStages, snapshots: SnapshotFunction, audit: AuditParameters
+def _perturb(  # noqa: PLR0917 -- what is looked at, then how
+    rule: str, rows: pl.DataFrame, raw: RawDay, stages: RawStages, snapshots: SnapshotFunction, audit: AuditParameters
 ) -> Finding:
     rng, stages = np.random.default_rng(audit.seed), _without_verdicts(stages)
     made = _made(rows, raw, stages, snapshots)
@@ -141,7 +165,7 @@ def _perturb(
                 break
     where = f"{raw.instrument.name} {raw.day.isoformat()}"
     found = f"{len(leaks)} of {len(cuts.steps)} cuts: {leaks[0]}" if leaks else f"{cuts}, all bit-identical"
-    return Finding.of(UNMOVED, holds=not leaks, detail=f"{where}; {found}")
+    return Finding.of(rule, holds=not leaks, detail=f"{where}; {found}")
 
 
 def _made(
@@ -192,10 +216,15 @@ def _without_verdicts(stages: RawStages) -> RawStages:
     return RawStages(lifted, stages.grid, stages.instruments)
 
 
-def _raw_keys(store: ArtifactStore, parameters: DatasetParameters) -> Sequence[str]:
+def _keys(store: ArtifactStore, asset: str, parameters: DatasetParameters) -> Sequence[str]:
     first, last = parameters.first_day.isoformat(), parameters.last_day.isoformat()
-    split = ((key, *key.split("|")) for key in store.partitions(RAW_ASSET))
+    split = ((key, *key.split("|")) for key in store.partitions(asset))
     return [key for key, day, name in split if first <= day <= last and name in parameters.instruments]
+
+
+def _latest_snapshot_key(store: ArtifactStore, parameters: DatasetParameters) -> str | None:
+    keys = _keys(store, SNAPSHOT_ASSET, parameters)
+    return max((key for key in keys if store.require(SNAPSHOT_ASSET, key).rows), default=None)
 
 
 def _is_there(store: ArtifactStore, key: str) -> bool:

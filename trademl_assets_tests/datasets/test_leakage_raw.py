@@ -1,6 +1,7 @@
 """The audit of raw stages: what it finds on a kept day of raw rows, and what it says where there is none."""
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from trademl_assets.datasets import leakage_raw
 from trademl_assets.datasets.leakage_findings import Finding
 from trademl_assets.datasets.leakage_raw import (
+    GRID_UNMOVED,
     STORED,
     UNMOVED,
     VERDICTS,
@@ -21,7 +24,7 @@ from trademl_assets.datasets.leakage_raw import (
     randomise_rows_after,
 )
 from trademl_assets.foundation.calendar import day_start, to_microseconds
-from trademl_assets.grid.alignment import GridParameters
+from trademl_assets.grid.alignment import GridDay, GridParameters, align_assets
 from trademl_assets.order_book.population import count_populated_levels
 from trademl_assets.order_book.refusals import REFUSALS
 from trademl_assets.order_book.sequence import OrderBookParameters
@@ -117,6 +120,7 @@ def write(store: ArtifactStore, asset: str, key: str, upstream: dict[str, str], 
     with store.write(asset, key, schema_version=1, provenance=provenance) as writer:
         for name, table in tables.items():
             writer.table(name, table)
+        writer.rows(sum(table.height for table in tables.values()))
 
 
 def raw_store(root: Path, rows: pl.DataFrame, day: date = DAY) -> ArtifactStore:
@@ -178,18 +182,41 @@ def test_the_latest_day_whose_rows_are_there_is_taken(tmp_path: Path) -> None:
     assert found[UNMOVED].detail.startswith(f"FOLLOW {DAY}; ")
 
 
-@pytest.mark.parametrize("instrument", ["FOLLOW", "EXTRA"])
-def test_what_cannot_be_audited_says_so(tmp_path: Path, instrument: str) -> None:
+@pytest.fixture
+def removed(tmp_path: Path) -> ArtifactStore:
+    """A day whose raw rows are gone."""
+    store = raw_store(tmp_path, raw_rows(3))
+    store.evict("raw_depth", f"{DAY}|FOLLOW", ["data"])
+    return store
+
+
+def test_where_raw_rows_are_gone_the_grid_is_still_audited_from_its_snapshots(removed: ArtifactStore) -> None:
+    first, second = audit_raw(removed, PARAMETERS, stages(), make_snapshots)
+
+    assert (first.rule, first.result, first.passed) == (UNMOVED, "not audited", True)
+    assert first.detail == "not audited: raw rows were removed after use"
+    assert (second.rule, second.result) == (GRID_UNMOVED, "holds")
+
+
+def test_a_grid_that_shows_the_next_mid_is_found(removed: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ahead(*arguments: Any, **options: Any) -> GridDay:
+        grid = align_assets(*arguments, **options)
+        return replace(grid, arrays=grid.arrays | {"mid": np.roll(grid.arrays["mid"], -1, axis=0)})
+
+    monkeypatch.setattr(leakage_raw, "align_assets", ahead)
+    found = by_rule(audit_raw(removed, PARAMETERS, stages(), make_snapshots))
+
+    assert found[GRID_UNMOVED].result == "violated"
+    assert "changes mid of the grid before it" in found[GRID_UNMOVED].detail
+
+
+def test_what_was_imported_says_so(tmp_path: Path) -> None:
     store = ArtifactStore.at(tmp_path)
-    write(store, "raw_depth", f"{DAY}|{instrument}", {}, data=raw_rows(3))
-    write(store, "book_snapshots", f"{DAY}|{instrument}", {}, data=raw_rows(3))
-    store.evict("raw_depth", f"{DAY}|{instrument}", ["data"])
+    write(store, "raw_depth", f"{DAY}|EXTRA", {}, data=raw_rows(3))  # of no instrument of the dataset
 
     (finding,) = audit_raw(store, PARAMETERS, stages(), make_snapshots)
 
-    removed, imported = "raw rows were removed after use", "there were no raw rows"
-    assert (finding.rule, finding.result, finding.passed) == (UNMOVED, "not audited", True)
-    assert finding.detail.startswith(f"not audited: {removed if instrument == 'FOLLOW' else imported}")
+    assert finding.detail == "not audited: there were no raw rows: snapshots were imported"
 
 
 def test_noise_leaves_earlier_rows_and_changes_every_later_instant() -> None:
