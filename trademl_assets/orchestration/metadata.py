@@ -34,6 +34,7 @@ class Facts:
         files: Files of the partition whose paths are shown, by that name; no link leads from the UI to a file.
         plot: One PNG shown inline, empty for none.
         more_plots: Further PNGs shown inline, by name.
+        tables: Small tables shown inline, by name; one without rows is left out.
         schema: Columns of the partition's table, empty where it is no table.
         lineage: Columns of upstream tables by column, where it is known.
     """
@@ -44,6 +45,7 @@ class Facts:
     files: Mapping[str, str] = field(default_factory=dict)
     plot: bytes = b""
     more_plots: Mapping[str, bytes] = field(default_factory=dict)
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     schema: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
@@ -82,6 +84,7 @@ def materialization(
         metadata["dagster/column_schema"] = column_schema(facts.schema)
     if facts.lineage:
         metadata["dagster/column_lineage"] = column_lineage(facts.lineage)
+    metadata |= {name: rule_table(rows) for name, rows in facts.tables.items() if rows}
     metadata |= {name: inline_png(png) for name, png in facts.pictures().items()}
     tags = _version_tags(manifest, parents)
     if isinstance(key, dg.MultiPartitionKey):

@@ -15,3 +15,12 @@ def test_the_last_partition_carries_a_png(made_world: World, asset: str):
     last = max(events, key=lambda event: str(event.partition))
     text = str(last.metadata["plot"].value)
     assert base64.b64decode(text.split("base64,")[1].rstrip(")")).startswith(b"\x89PNG")
+
+
+def test_a_dataset_shows_its_parts_classes_and_streams_as_tables(made_world: World):
+    (event,) = made_world.materializations("dataset")
+    shown = {name: event.metadata[name].value for name in ("parts", "left_out", "classes", "streams")}
+    assert shown["parts"].records[0].data["part"] == "train"
+    assert {record.data["stream"] for record in shown["streams"].records} >= {"book", "price", "mask", "clock"}
+    assert all(table.records for table in shown.values())
+    assert {"plot_split", "plot_timeline"} <= set(event.metadata)

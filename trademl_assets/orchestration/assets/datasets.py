@@ -3,7 +3,13 @@
 import dagster as dg
 
 from trademl_assets.datasets.build import build_dataset, write_dataset
-from trademl_assets.datasets.plots import draw_classes
+from trademl_assets.datasets.overview import (
+    tabulate_classes,
+    tabulate_left_out,
+    tabulate_parts,
+    tabulate_streams,
+)
+from trademl_assets.datasets.plots import draw_classes, draw_timeline
 from trademl_assets.datasets.series import GridFrame
 from trademl_assets.datasets.split_plots import draw_split
 from trademl_assets.orchestration.batch import Work, partitioned_asset
@@ -39,13 +45,20 @@ def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
             {place: (content, folder(*place.split("/", 1))) for place, content in parts.upstream.items()}
         )
         numbers = {f"{part}_n_eff": value for part, value in parts.recipe["effective_samples"].items()}
+        numbers |= parts.recipe["counts"]
         told = {name: "; ".join(parts.recipe[name]) for name in ("warnings", "split_notes")}
         texts = {name: text for name, text in told.items() if text}
         return Facts(
             numbers=numbers,
             texts=texts,
             plot=draw_classes(parts.recipe),
-            more_plots={"split": draw_split(parts.recipe)},
+            more_plots={"split": draw_split(parts.recipe), "timeline": draw_timeline(parts.index, parts.recipe)},
+            tables={
+                "parts": tabulate_parts(parts.recipe),
+                "left_out": tabulate_left_out(parts.recipe),
+                "classes": tabulate_classes(parts.recipe),
+                "streams": tabulate_streams(parts.recipe),
+            },
             schema=parts.index.schema,
         )
 
