@@ -22,6 +22,7 @@ BENCHMARKS = (
     "small_windows",
     "opening",
     "planted_rows",
+    "training",
     "binance_rebuild",
     "dagster_backfill",
 )

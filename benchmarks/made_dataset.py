@@ -1,6 +1,6 @@
 """A dataset of seven assets at ten seconds, written as the platform writes it, with random values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ ASSETS = 7
 LOOKBACK_STEPS = STEPS_PER_DAY
 DECISION_STEPS = 180
 """Steps between decisions: half an hour."""
+HORIZON_SECONDS = 1800
 
 PROVENANCE = Provenance(code_version="1", config_fingerprint="benchmark", upstream={})
 
@@ -82,7 +83,7 @@ def index_of(days: int, every_steps: int) -> pl.DataFrame:
         {
             "sample": np.arange(len(steps)),
             "t0": t0,
-            "t1": t0 + timedelta(minutes=30),
+            "t1": t0 + timedelta(seconds=HORIZON_SECONDS),
             "step": steps,
             "instrument": pl.repeat("ASSET0", len(steps), eager=True),
             "label": rng.integers(0, 8, len(steps), dtype=np.int64),
@@ -93,16 +94,23 @@ def index_of(days: int, every_steps: int) -> pl.DataFrame:
             "on_stride": np.ones(len(steps), np.bool_),
             "weight": np.ones(len(steps)),
             "regime": pl.repeat("bull", len(steps), eager=True),
+            "horizon_seconds": pl.repeat(HORIZON_SECONDS, len(steps), dtype=pl.Int32, eager=True),
         }
     )
 
 
-def made_dataset(store: ArtifactStore, days: int) -> Dataset:
-    """Write grid days and a dataset over them with a decision every half hour, and open it."""
+def made_dataset(store: ArtifactStore, days: int, stated: Mapping[str, Any] | None = None) -> Dataset:
+    """Write grid days and a dataset over them with a decision every half hour, and open it.
+
+    Args:
+        store: Where to write.
+        days: How many.
+        stated: What its recipe states beyond what reading asks for.
+    """
     upstream = {f"{GRID_ASSET}/{day_after(number).isoformat()}": write_grid(store, number) for number in range(days)}
     price = np.random.default_rng(1).standard_normal((days * STEPS_PER_DAY, ASSETS * 5), dtype=np.float32)
     with store.write(DATASET_ASSET, "benchmark", schema_version=1, provenance=PROVENANCE) as writer:
         writer.table("index", index_of(days, DECISION_STEPS))
         writer.arrays("streams", {"price": price})
-        writer.json("recipe", recipe_of(days, upstream))
+        writer.json("recipe", recipe_of(days, upstream) | dict(stated or {}))
     return open_dataset(store, "benchmark")
