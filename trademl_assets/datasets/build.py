@@ -202,7 +202,6 @@ def _recipe(
     blocks = describe_blocks(index, ingredients)
     split = report_split(parameters.split, parameters.layout, index.primary, blocks)
     return {
-        "target": parameters.target,
         "instruments": list(parameters.instruments),
         "cadence_seconds": cadence,
         "days": [day.isoformat() for day in ingredients.days],

@@ -161,6 +161,8 @@ class DatasetParameters(Parameters):
 
     `series_from`: the mids of the book `grid`, or the closes of `candles`, each known when its bar has ended; those
     have no book stream, and zeros for spread and microprice in the price stream.
+    `target` is the labelled instrument. Those of `pooled_with` are labelled beside it, in the same index and over the
+    same streams; what speaks of one instrument, such as the volatility of the clock stream, speaks of `target`.
     `first_instant` (null: midnight of `first_day`) is where the first block begins; samples start
     `minimum_history` later. A sample is skipped where more than `partial_fill_threshold` of the steps of its short
     look-back, the longest of book, price and mask, are partial: the grid calls them unusable, the target is not
@@ -170,6 +172,7 @@ class DatasetParameters(Parameters):
 
     series_from: Literal["grid", "candles"]
     target: str
+    pooled_with: tuple[str, ...]
     instruments: tuple[str, ...] = Field(min_length=1)
     first_day: date
     last_day: date
@@ -212,6 +215,19 @@ class DatasetParameters(Parameters):
         return self
 
     @model_validator(mode="after")
+    def _targets_can_be_pooled(self) -> Self:
+        if len(set(self.targets)) != len(self.targets):
+            raise ValueError(f"pooled_with repeats an instrument or the target: {list(self.targets)}")
+        if strangers := [name for name in self.pooled_with if name not in self.instruments]:
+            raise ValueError(f"pooled_with names {strangers}, which are not among instruments {list(self.instruments)}")
+        if self.pooled_with and self.labels.external_series:
+            raise ValueError(
+                f"labels of kind {self.labels.kind!r} read {', '.join(self.labels.external_series)}, which speaks of "
+                "one instrument -> write pooled_with: [] and a dataset for each target"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _streams_fit_the_series(self) -> Self:
         if self.series_from == "candles" and self.streams.book is not None:
             raise ValueError("series_from: candles knows no book -> write streams.book: null, or series_from: grid")
@@ -226,6 +242,11 @@ class DatasetParameters(Parameters):
         if absent:
             raise ValueError(f"scaling.method_by_stream names {absent}, which are no streams of this dataset")
         return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All labelled instruments, the primary one first."""
+        return (self.target, *self.pooled_with)
 
     @property
     def external_series(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ def cut_segments(
     recipe: Mapping[str, Any],
     part: Part,
     *,
+    instrument: str,
     on_stride_only: bool,
     origin_us: int,
     cadence_us: int,
@@ -42,6 +43,7 @@ def cut_segments(
         index: Sample index.
         recipe: Recipe of the dataset: its cells (`segments`) and its blocks.
         part: Which samples.
+        instrument: Of which labelled instrument.
         on_stride_only: Whether training phases are left out.
         origin_us: Instant of global step 0, microseconds UTC.
         cadence_us: Microseconds between steps.
@@ -50,7 +52,8 @@ def cut_segments(
     start, length, lookback = (int(stated[key]) for key in ("start_step", "length_steps", "lookback_steps"))
     ends = [-(-(int(block["last_us"]) - origin_us) // cadence_us) for block in recipe["blocks"]]
     primary = int(recipe["labels"]["horizons_seconds"][0])
-    chosen = ((index["part"] == part) & (index["horizon_seconds"] == primary)).to_numpy()
+    of_target = index["instrument"] == instrument
+    chosen = (of_target & (index["part"] == part) & (index["horizon_seconds"] == primary)).to_numpy()
     if on_stride_only:
         chosen = chosen & index["on_stride"].to_numpy()
     rows = np.flatnonzero(chosen)

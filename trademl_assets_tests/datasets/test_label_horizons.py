@@ -125,11 +125,11 @@ def test_every_horizon_is_labelled_purged_and_weighed_as_if_it_were_alone(
         alone = build_dataset(store, with_labels(horizons_seconds=[horizon]), FRAME)
         rows = horizons.index.filter(pl.col("horizon_seconds") == horizon)
         assert rows.drop("sample").equals(alone.index.drop("sample"))
-        edges = stated_edges(horizons.recipe)[horizon]
-        assert edges.tolist() == stated_edges(alone.recipe)[horizon].tolist()
+        edges = stated_edges(horizons.recipe)["FOLLOW"][horizon]
+        assert edges.tolist() == stated_edges(alone.recipe)["FOLLOW"][horizon].tolist()
     assert horizons.index["t0"].is_sorted()
     assert horizons.index["sample"].to_list() == list(range(horizons.index.height))
-    assert horizons.recipe["boundaries_bps"] == stated_edges(horizons.recipe)[900].tolist()
+    assert horizons.recipe["boundaries_bps"] == stated_edges(horizons.recipe)["FOLLOW"][900].tolist()
 
 
 def test_the_recipe_states_classes_and_warnings_of_every_horizon(horizons: DatasetParts) -> None:

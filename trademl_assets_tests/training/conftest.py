@@ -71,6 +71,7 @@ def dataset_values() -> dict[str, Any]:
     return {
         "series_from": "grid",
         "target": "FOLLOW",
+        "pooled_with": [],
         "instruments": list(FRAME.instruments),
         "first_day": FIRST.isoformat(),
         "last_day": (FIRST + timedelta(days=DAYS - 1)).isoformat(),
