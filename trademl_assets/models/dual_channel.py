@@ -1,6 +1,6 @@
 """The dual-channel network: books and prices of a day at full resolution, daily vectors of months, and the clock.
 
-Short term: streams, step features, patches, tokens, LSTM. Long term: daily vectors, convolutions over days. Both
+Short term: streams, step features, patches, tokens, history. Long term: daily vectors, convolutions over days. Both
 states, the clock and the trailing volatility at the decision are merged, and a head makes class logits of them.
 """
 
@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.activations import activation
 from trademl_assets.models.context import Context
-from trademl_assets.models.encoders import PatchEncoder, RecurrentHistory, activation
+from trademl_assets.models.encoders import build_encoder
 from trademl_assets.models.heads import MixtureOverBoundaries, build_head
+from trademl_assets.models.histories import build_history
 from trademl_assets.models.inputs import ModelInputs
+from trademl_assets.models.instruments import ReadInstruments
 from trademl_assets.models.network import Network, SegmentBatch
 from trademl_assets.models.parameters import DualChannelParameters
 from trademl_assets.models.step_features import StepFeatures
@@ -33,19 +36,22 @@ class DualChannel(Network):
     def __init__(self, parameters: DualChannelParameters, inputs: ModelInputs) -> None:
         super().__init__()
         self.streams = parameters.streams
-        self.step_features = StepFeatures(inputs, parameters)
-        self.patch_steps = parameters.patch.steps
+        read = ReadInstruments(inputs, parameters.instruments)
+        self.step_features = StepFeatures(read, parameters)
+        self.patch_steps = parameters.encoder.patch_steps
         lookback = max(inputs.stream(name).lookback_steps for name in parameters.step_streams)
         if lookback % self.patch_steps:
             raise ConfigError(
-                f"patch.steps ({self.patch_steps}) does not divide the look-back of {lookback} steps -> change either"
+                f"encoder: a patch of {self.patch_steps} steps does not divide the look-back of {lookback} steps -> "
+                "change either"
             )
-        self.window_steps = lookback if parameters.history.kind == "window" else None
-        self.encoder = PatchEncoder(
-            self.step_features.instruments, self.step_features.instrument_width, parameters.patch
+        self.encoder = build_encoder(
+            self.step_features.instruments, self.step_features.instrument_width, parameters.encoder
         )
-        self.history = RecurrentHistory(parameters.patch.token_width, lookback // self.patch_steps, parameters.history)
-        self.context = None if parameters.context is None else Context(inputs, parameters)
+        self.history = build_history(parameters.encoder.token_width, lookback // self.patch_steps, parameters.history)
+        window = self.history.window_tokens
+        self.window_steps = None if window is None else window * self.patch_steps
+        self.context = None if parameters.context is None else Context(read, parameters)
         width = parameters.history.width + 1 + (0 if self.context is None else self.context.width)
         layers: list[nn.Module] = []
         for wanted in parameters.merge.widths:

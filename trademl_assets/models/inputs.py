@@ -31,6 +31,25 @@ class StreamInput:
     scale: NDArray[np.float32]
     clip: float
 
+    def of_columns(self, chosen: Sequence[int]) -> "StreamInput":
+        """Return the stream with some positions of its last axis only."""
+        named = len(self.columns) == self.shape[-1]
+        return StreamInput(
+            (*self.shape[:-1], len(chosen)),
+            tuple(self.columns[column] for column in chosen) if named else self.columns,
+            self.lookback_steps,
+            self.center[..., chosen],
+            self.scale[..., chosen],
+            self.clip,
+        )
+
+    def of_slots(self, count: int | None) -> "StreamInput":
+        """Return the stream with its first positions of the first axis only; None keeps all."""
+        if count is None:
+            return self
+        shape = (min(count, self.shape[0]), *self.shape[1:])
+        return StreamInput(shape, self.columns, self.lookback_steps, self.center[:count], self.scale[:count], self.clip)
+
 
 @dataclass(frozen=True)
 class ModelInputs:

@@ -19,14 +19,18 @@ BOUNDARIES = (-20.0, -5.0, 0.0, 5.0, 20.0)
 def stated(**changes: Any) -> dict[str, Any]:
     """Parameters as YAML would give them; `a__b=1` changes the key b of a."""
     values: dict[str, Any] = {
+        "instruments": None,
         "book": {
+            "kind": "bands",
+            "slots": None,
             "slots_per_band": 3,
             "features": ["imbalance", "depth", "presence", "distance_imbalance", "distance"],
         },
         "price": True,
         "mask": True,
         "clock": True,
-        "patch": {
+        "encoder": {
+            "kind": "patch",
             "steps": PATCH,
             "shared_by_instruments": True,
             "step_width": 6,

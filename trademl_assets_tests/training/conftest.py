@@ -144,11 +144,13 @@ def dataset_values() -> dict[str, Any]:
 
 def model_values(**changes: Any) -> dict[str, Any]:
     return {
-        "book": {"slots_per_band": 3, "features": ["imbalance"]},
+        "instruments": None,
+        "book": {"kind": "bands", "slots": None, "slots_per_band": 3, "features": ["imbalance"]},
         "price": True,
         "mask": True,
         "clock": True,
-        "patch": {
+        "encoder": {
+            "kind": "patch",
             "steps": 10,
             "shared_by_instruments": True,
             "step_width": 3,
