@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.parameters import Part
+from trademl_assets.datasets.trainable import refuse_untrainable
 from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.models.inputs import ModelInputs, inputs_of
 from trademl_assets.models.network import Network
@@ -58,6 +59,7 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
     folder = Path(spec.output_folder)
     store = ArtifactStore.at(Path(spec.store_root))
     dataset = open_dataset(store, spec.experiment)
+    refuse_untrainable(dataset)
     model = ModelParameters.model_validate_json(json.dumps({"family": spec.family, "parameters": spec.model}))
     inputs = inputs_of(dataset)
     dataset_hash = store.require(DATASET_ASSET, spec.experiment).content_hash
