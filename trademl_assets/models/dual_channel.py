@@ -20,6 +20,7 @@ from trademl_assets.models.instruments import ReadInstruments
 from trademl_assets.models.network import Network, SegmentBatch
 from trademl_assets.models.parameters import DualChannelParameters
 from trademl_assets.models.step_features import StepFeatures
+from trademl_assets.models.weight_rules import WeightRules, initialise
 
 
 class DualChannel(Network):
@@ -65,6 +66,9 @@ class DualChannel(Network):
         self.head = build_head(width, inputs, parameters.head)
         self.has_density = isinstance(self.head, MixtureOverBoundaries)
         self.log_reference_bps = _log_reference(inputs.boundaries_bps)
+        initialise(self, parameters.initialisers)
+        self._rules = WeightRules(self, parameters.regularisation)
+        self.constrain()
 
     def forward(self, batch: SegmentBatch) -> Tensor:
         """Return (N, C) logits."""
@@ -86,6 +90,14 @@ class DualChannel(Network):
             parts.append(self.context(batch))
         merged: Tensor = self.merge(torch.cat(parts, dim=1))
         return merged
+
+    def penalty(self) -> Tensor | None:
+        """Return what the weights add to the loss; None without a penalty."""
+        return self._rules.penalty(self)
+
+    def constrain(self) -> None:
+        """Bring the weights to what is asked of them."""
+        self._rules.constrain(self)
 
     def context_parameters(self) -> list[nn.Parameter]:
         """Return the weights of the context."""

@@ -79,6 +79,13 @@ class Network(nn.Module):
         """Return (N,) log densities of the realised returns in units of sigma, where the network has any."""
         raise NotImplementedError
 
+    def penalty(self) -> Tensor | None:
+        """Return what the weights add to the loss; None without a penalty."""
+        return None
+
+    def constrain(self) -> None:
+        """Bring the weights to what is asked of them; called after every step of optimisation."""
+
     def context_parameters(self) -> list[nn.Parameter]:
         """Return the weights that read what hardly changes within a day, for a decay of their own."""
         return []

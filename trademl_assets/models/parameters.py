@@ -5,7 +5,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from trademl_assets.foundation.parameters import Parameters
-from trademl_assets.models.layer_parameters import Activation, DropoutShare, Width
+from trademl_assets.models.layer_parameters import (
+    Activation,
+    DropoutShare,
+    InitialiserRule,
+    RegularisationRule,
+    Width,
+)
 from trademl_assets.models.short_term_parameters import Book, Encoder, History
 
 
@@ -103,6 +109,8 @@ class DualChannelParameters(Parameters):
         context: How clock and long-term summary reach the merge; null where neither is read.
         merge: The dense layers that join them.
         head: From there to class logits.
+        initialisers: What weight matrices begin with, in this order; without rules, what each layer chooses.
+        regularisation: Penalties and constraints of weight matrices.
     """
 
     instruments: Annotated[tuple[str, ...], Field(min_length=1)] | None
@@ -116,6 +124,8 @@ class DualChannelParameters(Parameters):
     context: ContextParameters | None
     merge: MergeParameters
     head: Head
+    initialisers: tuple[InitialiserRule, ...]
+    regularisation: tuple[RegularisationRule, ...]
 
     @model_validator(mode="after")
     def _reads_each_instrument_once(self) -> Self:

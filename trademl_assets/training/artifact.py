@@ -21,6 +21,7 @@ from trademl_assets.models.registry import MODELS, ModelParameters
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.durable import hash_file, write_durably
 from trademl_assets.training.data import HeldOut, SegmentFeed
+from trademl_assets.training.losses import without_class_weights
 from trademl_assets.training.results import member_name, read_json, sidecar_name, write_json
 
 TRAINED_MODEL_ASSET = "trained_model"
@@ -116,7 +117,7 @@ class TrainedModel:
         ]
 
     def predict(self, dataset: Dataset, part: Part, *, on_stride_only: bool = True) -> pl.DataFrame:
-        """Return the mean probability of the members.
+        """Return the mean probability of the members, the shift by class weights of the loss taken out.
 
         Args:
             dataset: A dataset with the streams and classes that the model was trained on.
@@ -132,6 +133,7 @@ class TrainedModel:
         self._require_same_inputs(dataset)
         members = self.member_logits(dataset, part, on_stride_only=on_stride_only)
         stacked = torch.from_numpy(np.stack([member.logits for member in members]))
+        stacked = without_class_weights(stacked, self.members[0][1]["class_weights"])
         mean = torch.softmax(stacked, dim=2).mean(dim=0).numpy()
         samples = dataset.index["sample"].gather(members[0].positions)
         columns = {f"probability_{number}": mean[:, number] for number in range(mean.shape[1])}

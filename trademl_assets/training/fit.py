@@ -18,10 +18,12 @@ from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.models.inputs import ModelInputs, inputs_of
 from trademl_assets.models.network import Network
 from trademl_assets.models.registry import ModelParameters
-from trademl_assets.scoring.calibration import ensemble_logits, temperature_log_loss
+from trademl_assets.scoring.temperature import ensemble_logits, temperature_log_loss
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.artifact import load_network, predict_logits, read_sidecar, write_member
 from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.loss_parameters import keeps_probabilities
+from trademl_assets.training.losses import without_class_weights
 from trademl_assets.training.member import Report, TrainedMember, build_network, train_member
 from trademl_assets.training.module import VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import TrainingSpec
@@ -121,8 +123,14 @@ def _clear(folder: Path, spec: TrainingSpec, key: str) -> None:
 
 def _restored(folder: Path, sidecar: dict[str, Any]) -> TrainedMember:
     network = load_network(folder / f"{member_name(sidecar['seed'])}.safetensors", sidecar)
+    weights = sidecar["class_weights"]
     return TrainedMember(
-        sidecar["seed"], network, sidecar["epochs"], sidecar["best_epoch"], sidecar[VALIDATION_LOG_LOSS]
+        sidecar["seed"],
+        network,
+        sidecar["epochs"],
+        sidecar["best_epoch"],
+        sidecar[VALIDATION_LOG_LOSS],
+        None if weights is None else tuple(weights),
     )
 
 
@@ -140,6 +148,8 @@ def _sidecar(
         "dataset_content_hash": dataset_hash,
         "code_version": spec.code_version,
         "inputs": inputs.as_json(),
+        "class_weights": None if member.class_weights is None else list(member.class_weights),
+        "keeps_probabilities": keeps_probabilities(spec.training.loss),
         "epochs": member.epochs,
         "best_epoch": member.best_epoch,
         VALIDATION_LOG_LOSS: member.validation_log_loss,
@@ -156,7 +166,7 @@ def _write_results(
     for part in _PREDICTED[spec.mode]:
         rows = [predict_logits(feed, member.network, part, segments, on_stride_only=True) for member in members]
         labels = dataset.index["label"].to_numpy()[rows[0].positions]
-        ensemble = ensemble_logits(np.stack([each.logits for each in rows]))
+        ensemble = ensemble_logits(_without_class_weights(np.stack([each.logits for each in rows]), members))
         log_loss[part] = temperature_log_loss(ensemble, labels, 1.0)
         frames += [
             _frame(samples[each.positions], member.seed, each.logits)
@@ -186,8 +196,16 @@ def _write_results(
             "streams": list(members[0].network.streams),
             "classes": dataset.classes,
             "predictions": predictions.height,
+            "class_weights": members[0].class_weights,
+            "keeps_probabilities": keeps_probabilities(spec.training.loss),
         },
     )
+
+
+def _without_class_weights(logits: NDArray[np.float64], members: list[TrainedMember]) -> NDArray[np.float64]:
+    """(members, N, C) logits as predicted, the shift by the loss's class weights taken out."""
+    undone: NDArray[np.float64] = without_class_weights(torch.from_numpy(logits), members[0].class_weights).numpy()
+    return undone
 
 
 def _frame(samples: NDArray[np.int64], seed: int, logits: NDArray[np.float64]) -> pl.DataFrame:

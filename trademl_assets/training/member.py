@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
+from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.network import Network
@@ -18,6 +21,8 @@ from trademl_assets.models.registry import MODELS, ModelParameters
 from trademl_assets.training.callbacks import HistoryCallback, ProgressCallback
 from trademl_assets.training.checkpoints import DurableCheckpointIO, read_checkpoint
 from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.loss_parameters import Loss
+from trademl_assets.training.losses import fit_class_weights
 from trademl_assets.training.module import VALIDATION_LOG_LOSS, FeedModule, MemberModule
 from trademl_assets.training.parameters import TrainingParameters
 
@@ -35,6 +40,7 @@ class TrainedMember:
         epochs: One row of metrics an epoch.
         best_epoch: Epoch whose weights these are.
         validation_log_loss: Their validation log-loss in nats.
+        class_weights: Of the loss, which shift the probabilities; None where it has none.
     """
 
     seed: int
@@ -42,6 +48,7 @@ class TrainedMember:
     epochs: list[dict[str, float]]
     best_epoch: int
     validation_log_loss: float
+    class_weights: tuple[float, ...] | None
 
 
 def build_network(model: ModelParameters, inputs: ModelInputs) -> Network:
@@ -83,7 +90,8 @@ def train_member(
     seed_everything(seed, verbose=False)
     network = build_network(model, inputs)
     data = FeedModule(feed, parameters, seed)
-    module = MemberModule(network, parameters, data.steps_per_epoch * parameters.max_epochs)
+    weights = training_class_weights(parameters.loss, feed.dataset, inputs.classes)
+    module = MemberModule(network, parameters, data.steps_per_epoch * parameters.max_epochs, weights)
     history = HistoryCallback()
     best = ModelCheckpoint(
         dirpath=folder,
@@ -118,8 +126,19 @@ def train_member(
     network.load_state_dict({name.removeprefix(_PREFIX): value for name, value in state.items()})
     losses = [row[VALIDATION_LOG_LOSS] for row in history.epochs]
     return TrainedMember(
-        seed, network.cpu().eval(), history.epochs, losses.index(min(losses)), float(best.best_model_score)
+        seed, network.cpu().eval(), history.epochs, losses.index(min(losses)), float(best.best_model_score), weights
     )
+
+
+def training_class_weights(loss: Loss, dataset: Dataset, classes: int) -> tuple[float, ...] | None:
+    """Return the class weights of a loss, fitted on a dataset's training labels; None where it has none.
+
+    Raises:
+        ConfigError: They do not fit the classes.
+    """
+    training = dataset.index.filter(pl.col("part") == "train")
+    labels, weights = training["label"].to_numpy().astype(np.int64), training["weight"].to_numpy().astype(np.float64)
+    return fit_class_weights(loss, labels, weights, classes)
 
 
 def _averaging(parameters: TrainingParameters) -> Sequence[Callback]:

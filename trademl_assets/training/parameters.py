@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.training.loss_parameters import Loss
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Devices = Literal["auto", "cpu", "1", "2"]
-Loss = Literal["cross_entropy", "likelihood"]
 
 
 class OptimiserParameters(Parameters):
@@ -54,7 +54,7 @@ class TrainingParameters(Parameters):
         max_epochs: Passes over the training segments, each at one random phase.
         segments_per_step: Segments whose decisions make one step of optimisation.
         weight_average_decay: Of the exponential moving average of weights that is validated and kept; null for none.
-        loss: `cross_entropy` of the classes, or `likelihood` of the return (needs a distribution head).
+        loss: What is minimised; validation is always judged by the log-loss.
         optimiser: Rates and decay.
         early_stopping: When to end.
         progress_seconds: Least time between two lines of progress.

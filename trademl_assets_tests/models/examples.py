@@ -58,6 +58,8 @@ def stated(**changes: Any) -> dict[str, Any]:
             "largest_log_scale": 3.0,
             "initial_log_scale_spread": 0.3,
         },
+        "initialisers": [],
+        "regularisation": [],
     }
     for path, value in changes.items():
         holder = values

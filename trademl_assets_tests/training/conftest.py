@@ -178,6 +178,8 @@ def model_values(**changes: Any) -> dict[str, Any]:
             "largest_log_scale": 3.0,
             "initial_log_scale_spread": 0.3,
         },
+        "initialisers": [],
+        "regularisation": [],
         **changes,
     }
 
@@ -190,7 +192,7 @@ def training_values(**changes: Any) -> dict[str, Any]:
         "max_epochs": 4,
         "segments_per_step": 2,
         "weight_average_decay": None,
-        "loss": "cross_entropy",
+        "loss": {"kind": "cross_entropy", "class_weights": None, "label_smoothing": 0.0},
         "optimiser": {
             "learning_rate": 0.02,
             "final_learning_rate_share": 0.1,
