@@ -192,10 +192,10 @@ CALIBRATED_MODEL = Entry(
     space="trials",
     stage="model_training",
     kinds=frozenset({"scipy", "polars"}),
-    code_version="1",
+    code_version="2",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_calibration_v{version}",
-    description="The temperature fitted on the calibration block and the probabilities of the mean "
+    description="What was fitted on the calibration block, and the probabilities of the mean "
     "over seeds, before and after.",
 )
 MODEL_EVALUATION = Entry(
@@ -204,7 +204,7 @@ MODEL_EVALUATION = Entry(
     space="trials",
     stage="model_training",
     kinds=frozenset({"polars", "html"}),
-    code_version="1",
+    code_version="2",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_evaluation_v{version}",
     description="The verdict on the calibrated model against its baselines, with intervals, and the report page.",
