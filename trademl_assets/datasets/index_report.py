@@ -8,7 +8,8 @@ import polars as pl
 
 from trademl_assets.datasets.ingredients import Ingredients
 from trademl_assets.datasets.sample_index import SampleIndex, of_horizon, of_target, state_edges
-from trademl_assets.datasets.splits import effective_samples, in_hindsight
+from trademl_assets.datasets.splits import Block, effective_samples, in_hindsight
+from trademl_assets.grid.gaps import OBSERVED
 
 
 def describe_labels(index: SampleIndex) -> dict[str, Any]:
@@ -61,9 +62,9 @@ def _describe_horizons(rows: pl.DataFrame, index: SampleIndex) -> list[dict[str,
 def describe_blocks(index: SampleIndex, ingredients: Ingredients) -> list[dict[str, object]]:
     """Of every block: part, bounds (microseconds UTC), samples, those on the stride, n_eff = covered span / horizon.
 
-    Also its name, empty but for degradation blocks, and whether it lies before later training (`hindsight`). Samples
-    are those of the primary horizon, of all targets. Labels of several targets at the same time count once in n_eff:
-    prices move together.
+    Also its name, empty but for degradation blocks, whether it lies before later training (`hindsight`), and the share
+    of its steps at which the targets were observed (`coverage`). Samples are those of the primary horizon, of all
+    targets. Labels of several targets at the same time count once in n_eff: prices move together.
     """
     described: list[dict[str, object]] = []
     for number, block in enumerate(ingredients.blocks):
@@ -78,9 +79,17 @@ def describe_blocks(index: SampleIndex, ingredients: Ingredients) -> list[dict[s
                 "effective_samples": _effective(rows.filter(pl.col("on_stride"))),
                 "name": block.name,
                 "hindsight": in_hindsight(block, ingredients.blocks),
+                "coverage": _coverage(ingredients, block),
             }
         )
     return described
+
+
+def _coverage(ingredients: Ingredients, block: Block) -> float:
+    """Share of a block's steps at which a target was observed, the mean over the targets."""
+    first, last = np.searchsorted(ingredients.series.instants_us, (block.first_us, block.last_us))
+    columns = [ingredients.labelling(target).target_position for target in ingredients.parameters.targets]
+    return float((ingredients.series.state[first:last, columns] == OBSERVED).mean())
 
 
 def class_distribution(rows: pl.DataFrame, classes: int) -> dict[str, list[int]]:

@@ -3,9 +3,11 @@
 import dagster as dg
 
 from trademl_assets.datasets.build import build_dataset, write_dataset
-from trademl_assets.datasets.plots import draw_classes
+from trademl_assets.datasets.plots import draw_classes, draw_timeline
 from trademl_assets.datasets.series import GridFrame
 from trademl_assets.datasets.split_plots import draw_split
+from trademl_assets.datasets.summary import pack_sample, summary_numbers, summary_texts, typical_sample
+from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import (
     ALIGNED_GRID,
@@ -38,14 +40,14 @@ def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         work.run.log_inputs(
             {place: (content, folder(*place.split("/", 1))) for place, content in parts.upstream.items()}
         )
-        numbers = {f"{part}_n_eff": value for part, value in parts.recipe["effective_samples"].items()}
+        work.afterwards(lambda: _log_sample(work))
         told = {name: "; ".join(parts.recipe[name]) for name in ("warnings", "split_notes")}
-        texts = {name: text for name, text in told.items() if text}
+        texts = {name: text for name, text in (summary_texts(parts.recipe) | told).items() if text}
         return Facts(
-            numbers=numbers,
+            numbers=summary_numbers(parts.recipe),
             texts=texts,
             plot=draw_classes(parts.recipe),
-            more_plots={"split": draw_split(parts.recipe)},
+            more_plots={"split": draw_split(parts.recipe), "timeline": draw_timeline(parts.index, parts.recipe)},
             schema=parts.index.schema,
         )
 
@@ -57,3 +59,9 @@ def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         upstream.append(EXTERNAL_SERIES)
     deps = [dg.AssetDep(entry.name, partition_mapping=any_partition()) for entry in upstream]
     return [partitioned_asset(deployment, DATASET, build, deps=deps)]
+
+
+def _log_sample(work: Work) -> None:
+    """Log one sample of the committed dataset: what a model is shown, where windows are otherwise never written."""
+    sample = typical_sample(open_dataset(work.store, work.key))
+    work.run.log_bytes(pack_sample(sample), "sample.npz", f"feature_tensors/{work.key}")
