@@ -11,9 +11,11 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from trademl_assets.datasets.fold_view import view_of_fold, weighed_anew
 from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.parameters import Part
 from trademl_assets.datasets.trainable import refuse_untrainable
+from trademl_assets.datasets.weights import WeightParameters
 from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.models.inputs import ModelInputs, inputs_of
 from trademl_assets.models.network import Network
@@ -24,7 +26,7 @@ from trademl_assets.training.artifact import load_network, predict_logits, read_
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.loss_parameters import keeps_probabilities
 from trademl_assets.training.losses import without_class_weights
-from trademl_assets.training.member import Report, TrainedMember, build_network, train_member
+from trademl_assets.training.member import OnEpoch, Report, TrainedMember, build_network, train_member
 from trademl_assets.training.module import VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import TrainingSpec
 from trademl_assets.training.results import (
@@ -44,7 +46,15 @@ from trademl_assets.training.results import (
 _PREDICTED: dict[str, tuple[Part, ...]] = {"fit": ("validation", "calibration", "test"), "search": ("validation",)}
 
 
-def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Report) -> None:
+def fit_members(
+    spec: TrainingSpec,
+    *,
+    processes: int,
+    writes: bool,
+    report: Report,
+    on_epoch: OnEpoch = lambda _epoch, _loss: None,
+    opened: Dataset | None = None,
+) -> None:
     """Train all members of a specification and write the results.
 
     Args:
@@ -52,6 +62,8 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
         processes: Processes that train together.
         writes: Whether this process is the one that writes.
         report: Takes lines of progress.
+        on_epoch: Takes every epoch of every member and its validation log-loss; what it raises ends the training.
+        opened: The dataset as `open_training_data` gives it, where a process trains on it more than once.
 
     Raises:
         TrainingError: A loss is not a number.
@@ -60,8 +72,7 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
     """
     folder = Path(spec.output_folder)
     store = ArtifactStore.at(Path(spec.store_root))
-    dataset = open_dataset(store, spec.experiment)
-    refuse_untrainable(dataset)
+    dataset = open_training_data(spec) if opened is None else opened
     model = ModelParameters.model_validate_json(json.dumps({"family": spec.family, "parameters": spec.model}))
     inputs = inputs_of(dataset)
     dataset_hash = store.require(DATASET_ASSET, spec.experiment).content_hash
@@ -87,6 +98,7 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
             processes=processes,
             position=(number, len(spec.seeds)),
             report=report,
+            on_epoch=on_epoch,
         )
         members.append(member)
         report(
@@ -99,6 +111,30 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
     if writes:
         _write_results(folder, spec, dataset, feed, members)
         shutil.rmtree(folder / CHECKPOINTS_FOLDER, ignore_errors=True)
+
+
+def open_training_data(spec: TrainingSpec) -> Dataset:
+    """Open the dataset of a specification as it is trained on: one of its folds, weighed as stated.
+
+    Raises:
+        ConfigError: No model is trained on such a dataset, or it has no such fold.
+        StorageError: It cannot be read.
+    """
+    dataset = open_dataset(ArtifactStore.at(Path(spec.store_root)), spec.experiment)
+    refuse_untrainable(dataset)
+    return view_of_data(dataset, spec)
+
+
+def view_of_data(dataset: Dataset, spec: TrainingSpec) -> Dataset:
+    """Look at an opened dataset as a specification states it.
+
+    Raises:
+        ConfigError: It has no such fold.
+    """
+    view = dataset if spec.fold is None else view_of_fold(dataset, spec.fold)
+    if spec.weights is None:
+        return view
+    return weighed_anew(view, WeightParameters.model_validate_json(json.dumps(spec.weights)))
 
 
 def _key(spec: TrainingSpec, dataset_hash: str) -> str:

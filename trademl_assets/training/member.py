@@ -18,7 +18,7 @@ from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.network import Network
 from trademl_assets.models.registry import MODELS, ModelParameters
-from trademl_assets.training.callbacks import HistoryCallback, ProgressCallback
+from trademl_assets.training.callbacks import EpochCallback, HistoryCallback, ProgressCallback
 from trademl_assets.training.checkpoints import DurableCheckpointIO, read_checkpoint
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.loss_parameters import Loss
@@ -27,6 +27,7 @@ from trademl_assets.training.module import VALIDATION_LOG_LOSS, FeedModule, Memb
 from trademl_assets.training.parameters import TrainingParameters
 
 Report = Callable[[str, dict[str, Any]], None]
+OnEpoch = Callable[[int, float], None]
 _PREFIX = "network."
 
 
@@ -67,6 +68,7 @@ def train_member(
     processes: int = 1,
     position: tuple[int, int] = (1, 1),
     report: Report = lambda _line, _facts: None,
+    on_epoch: OnEpoch = lambda _epoch, _loss: None,
 ) -> TrainedMember:
     """Train a member and restore the weights with the least validation log-loss.
 
@@ -82,6 +84,7 @@ def train_member(
         processes: Processes that train together, started by torchrun.
         position: Number of this member and of all.
         report: Takes lines of progress.
+        on_epoch: Takes every epoch and its validation log-loss; what it raises ends the training.
 
     Raises:
         TrainingError: The loss is not a number, or no epoch was finished.
@@ -112,6 +115,7 @@ def train_member(
         history,
         ProgressCallback(report, *position, parameters.progress_seconds),
         best,
+        EpochCallback(on_epoch),
     ]
     trainer = _trainer(parameters, folder, callbacks, processes)
     if trainer.is_global_zero:

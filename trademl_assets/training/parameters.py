@@ -1,8 +1,8 @@
 """Typed parameters of a training, free of torch; and the specification that its process is given."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.training.loss_parameters import Loss
@@ -86,6 +86,8 @@ class TrainingSpec(Parameters):
         output_folder: Scratch folder of the results.
         mode: `fit` predicts validation, calibration and test; `search` predicts validation only, so that a study
             cannot see the held-out blocks.
+        fold: Fold of the dataset, counted from 0, that stands in for its train and validation blocks; None for those.
+        weights: Weights of the dataset's training rows in place of its own, as plain values; None leaves them.
         code_version: Recorded in the sidecars.
     """
 
@@ -98,4 +100,12 @@ class TrainingSpec(Parameters):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     output_folder: str
     mode: Literal["fit", "search"]
+    fold: Annotated[int, Field(ge=0)] | None
+    weights: dict[str, Any] | None
     code_version: str
+
+    @model_validator(mode="after")
+    def _fold_is_searched(self) -> Self:
+        if self.fold is not None and self.mode != "search":
+            raise ValueError("a fold has no calibration and test rows to predict: train it with mode search")
+        return self

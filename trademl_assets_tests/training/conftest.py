@@ -227,6 +227,8 @@ def specification(store: ArtifactStore, folder: Path, **changes: Any) -> Trainin
         "seeds": [1, 2],
         "output_folder": str(folder),
         "mode": "fit",
+        "fold": None,
+        "weights": None,
         "code_version": "1",
         **changes,
     }
