@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.optimize import isotonic_regression, minimize
+from scipy.optimize import isotonic_regression
 from scipy.special import log_softmax
 
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.foundation.registry import Registry
+from trademl_assets.scoring.affine import fit_affine
 from trademl_assets.scoring.temperature import apply_temperature, fit_temperature, shrink_temperature
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Regimes = NDArray[np.str_]
-MOST_ITERATIONS = 500
-TOLERANCE = 1e-10
-"""Relative gain of an iteration below which a search ends: far below what labels can tell."""
 
 
 class Strength(Parameters):
@@ -133,33 +131,15 @@ METHODS.register("regime_temperature")(
 def _affine_fit(sample: Sample, labels: Labels, n_effective: float, strength: Strength, *, mixes: bool) -> Fitted:
     """Greatest posterior of softmax(W log p + b); every label counts n_effective / N, W is drawn to 1 and b to 0."""
     scores = log_softmax(sample.logits, axis=1)
-    rows, classes = scores.shape
-    truth, place = np.eye(classes)[labels], np.arange(rows)
-    doubt = np.full((classes, classes), strength.off_diagonal_prior_sd if mixes else np.inf)
+    classes = scores.shape[1]
+    doubt = np.full((classes, classes + 1), strength.off_diagonal_prior_sd)
     np.fill_diagonal(doubt, strength.scale_prior_sd)
-    pull = 1 / (n_effective * doubt**2)
-    pull_of_offset = 1 / (n_effective * strength.offset_prior_sd**2)
-    free = np.ones((classes, classes), dtype=bool) if mixes else np.eye(classes, dtype=bool)
-    neutral = np.eye(classes)
-
-    def unpack(packed: Floats) -> tuple[Floats, Floats]:
-        weights = np.zeros((classes, classes))
-        weights[free] = packed[:-classes]
-        return weights, packed[-classes:]
-
-    def loss(packed: Floats) -> tuple[float, Floats]:
-        weights, offsets = unpack(packed)
-        predicted = log_softmax(scores @ weights.T + offsets, axis=1)
-        residual = (np.exp(predicted) - truth) / rows
-        away = weights - neutral
-        value = -predicted[place, labels].mean() + ((pull * away**2).sum() + pull_of_offset * offsets @ offsets) / 2
-        slope = residual.T @ scores + pull * away
-        return float(value), np.concatenate([slope[free], residual.sum(axis=0) + pull_of_offset * offsets])
-
-    begin = np.concatenate([neutral[free], np.zeros(classes)])
-    options = {"maxiter": MOST_ITERATIONS, "ftol": TOLERANCE}
-    weights, offsets = unpack(minimize(loss, begin, jac=True, method="L-BFGS-B", options=options).x)
-    return {"weights": weights.tolist(), "offsets": offsets.tolist()}
+    doubt[:, -1] = strength.offset_prior_sd
+    neutral = np.eye(classes, classes + 1)
+    free = np.full(neutral.shape, mixes) | (neutral > 0)
+    free[:, -1] = True
+    found = fit_affine(scores, labels, neutral, 1 / (n_effective * doubt**2), free)
+    return {"weights": found[:, :-1].tolist(), "offsets": found[:, -1].tolist()}
 
 
 def _affine_apply(found: Mapping[str, Any], sample: Sample) -> Floats:
