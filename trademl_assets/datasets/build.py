@@ -229,6 +229,7 @@ def _recipe(
             "max_gap_seconds": ingredients.frame.max_gap_seconds,
             "instruments": list(ingredients.frame.instruments),
         },
+        "feature_pipeline_id": parameters.feature_pipeline_id,
         "parameters": stated,
         "upstream": dict(sorted(ingredients.upstream.items())),
     }

@@ -13,7 +13,7 @@ from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind, declared_l
 from trademl_assets.datasets.weights import WeightParameters
 from trademl_assets.foundation.calendar import day_bounds, day_start, from_microseconds
 from trademl_assets.foundation.choice import chosen, known
-from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.foundation.parameters import Parameters, combine_fingerprints
 
 Part = split_parameters.Part
 PARTS = split_parameters.PARTS
@@ -252,6 +252,12 @@ class DatasetParameters(Parameters):
     def external_series(self) -> tuple[str, ...]:
         """Names of the external series that streams and labels read, sorted."""
         return tuple(sorted({*self.streams.external_series, *self.labels.external_series}))
+
+    @property
+    def feature_pipeline_id(self) -> str:
+        """Names what inputs are made into features by: datasets that share it differ in days, labels or split alone."""
+        stated = ("series_from", "instruments", "target", "sigma", "streams", "scaling")
+        return combine_fingerprints(self.model_dump_json(include=set(stated)))
 
     @property
     def start(self) -> datetime:

@@ -97,6 +97,8 @@ def test_the_run_of_a_dataset_holds_one_sample_and_its_event_says_what_the_datas
     (run,) = runs(made_world, DATASET.stage)
     (sample,) = client(made_world).list_artifacts(run.info.run_id, "feature_tensors/demo")
     assert sample.path == "feature_tensors/demo/sample.npz"
+    (metadata,) = client(made_world).list_artifacts(run.info.run_id, "dataset_metadata")
+    assert metadata.path == "dataset_metadata/demo.json"
     (event,) = made_world.materializations("dataset")
     told = {"shapes", "spans", "class_balance", "train_coverage", "train_samples", "left_out_purged", "plot_timeline"}
     assert told <= set(event.metadata)

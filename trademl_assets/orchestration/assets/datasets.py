@@ -1,5 +1,7 @@
 """dataset: the sample index of an experiment over the streams where they lie."""
 
+import json
+
 import dagster as dg
 
 from trademl_assets.datasets.build import build_dataset, write_dataset
@@ -36,6 +38,7 @@ def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         parts = build_dataset(work.store, parameters, frames[parameters.series_from])
         write_dataset(work.writer, parts)
         work.run.log_parameters(parameters.model_dump(mode="json"))
+        work.run.log_text(json.dumps(parts.recipe, indent=1), f"dataset_metadata/{work.key}.json")
         folder = work.store.layout.partition_folder
         work.run.log_inputs(
             {place: (content, folder(*place.split("/", 1))) for place, content in parts.upstream.items()}
