@@ -8,13 +8,8 @@ def refuse_untrainable(dataset: Dataset) -> None:
     """Refuse a dataset that a model would be trained on in another sense than the dataset's.
 
     Raises:
-        ConfigError: It is pooled over several targets, or out-of-fold predictions stand in for its calibration part.
+        ConfigError: Out-of-fold predictions stand in for its calibration part.
     """
-    if len(dataset.targets) > 1:
-        raise ConfigError(
-            f"dataset {dataset.experiment!r} pools labels of {', '.join(dataset.targets)}, and no model family is told "
-            "whose label it forecasts -> write pooled_with: [] and a dataset for each target"
-        )
     if dataset.recipe["calibration_from"] == "out_of_fold":
         raise ConfigError(
             f"dataset {dataset.experiment!r}: its calibration part falls short, and the models of the folds, whose "

@@ -269,10 +269,13 @@ class Dataset:
         chosen &= pl.col("instrument") == self._labelled(instrument)
         return self.index.filter(chosen & pl.col("on_stride") if on_stride_only else chosen)
 
-    def segments(self, part: Part, *, on_stride_only: bool, instrument: str | None = None) -> list[Segment]:
+    def segments(
+        self, part: Part, *, on_stride_only: bool, instrument: str | None = None, every_label: bool = False
+    ) -> list[Segment]:
         """Contiguous stretches with the primary samples of a part, one for every cell that has any, in time order.
 
-        Primary: over the primary horizon, of one target (`instrument`, by default the primary one).
+        Primary: over the primary horizon, of one target (`instrument`, by default the primary one). With `every_label`
+        they carry the samples over all horizons and of all targets.
 
         Cells of `segments.length` are counted from the dataset's start (a day from midnight). A segment begins
         `segments.anchor_lookback` before its cell, but not before the dataset's start, and ends with its cell, or
@@ -285,7 +288,8 @@ class Dataset:
             self.index,
             self.recipe,
             part,
-            instrument=self._labelled(instrument),
+            instrument=None if every_label else self._labelled(instrument),
+            horizon_seconds=None if every_label else self.horizon_seconds,
             on_stride_only=on_stride_only,
             origin_us=origin,
             cadence_us=self.cadence_us,

@@ -4,13 +4,12 @@ Short term: streams, step features, patches, tokens, history. Long term: daily v
 states, the clock and the trailing volatility at the decision are merged, and a head makes class logits of them.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.activations import activation
+from trademl_assets.models.answers import Answers, RelativeVolatility, TargetGate
 from trademl_assets.models.context import Context
 from trademl_assets.models.encoders import build_encoder
 from trademl_assets.models.heads import MixtureOverBoundaries, build_head
@@ -49,7 +48,14 @@ class DualChannel(Network):
         self.encoder = build_encoder(
             self.step_features.instruments, self.step_features.instrument_width, parameters.encoder
         )
-        self.history = build_history(parameters.encoder.token_width, lookback // self.patch_steps, parameters.history)
+        self.answers = answers = Answers(inputs, parameters.answers)
+        self.targets, self.horizons_seconds = answers.targets, answers.horizons_seconds
+        self.history = build_history(
+            parameters.encoder.token_width,
+            lookback // self.patch_steps,
+            parameters.history,
+            several_answers=answers.count > 1,
+        )
         window = self.history.window_tokens
         self.window_steps = None if window is None else window * self.patch_steps
         self.context = None if parameters.context is None else Context(read, parameters)
@@ -63,29 +69,31 @@ class DualChannel(Network):
             ]
             width = wanted
         self.merge = nn.Sequential(*layers)
-        self.head = build_head(width, inputs, parameters.head)
+        self.head = build_head(width, answers, parameters.head)
         self.has_density = isinstance(self.head, MixtureOverBoundaries)
-        self.log_reference_bps = _log_reference(inputs.boundaries_bps)
+        self.relative_volatility = RelativeVolatility(answers)
+        embedding = parameters.answers.target_embedding_width
+        self.gate = None if embedding is None else TargetGate(len(self.targets), embedding, parameters.history.width)
         initialise(self, parameters.initialisers)
         self._rules = WeightRules(self, parameters.regularisation)
         self.constrain()
 
     def forward(self, batch: SegmentBatch) -> Tensor:
         """Return (N, C) logits."""
-        logits: Tensor = self.head(self.merged(batch), batch.sigma_bps)
+        logits: Tensor = self.head(self.merged(batch), batch.sigma_bps, self.answers.asked(batch))
         return logits
 
     def log_density(self, batch: SegmentBatch) -> Tensor:
         """Return (N,) log densities of the realised returns in units of sigma."""
         assert isinstance(self.head, MixtureOverBoundaries)  # noqa: S101 -- `has_density` was asked before
-        return self.head.log_density(self.merged(batch), batch.returns_bps / batch.sigma_bps)
+        return self.head.log_density(self.merged(batch), batch.returns_bps / batch.sigma_bps, self.answers.asked(batch))
 
     def merged(self, batch: SegmentBatch) -> Tensor:
         """Return (N, width) merged states, what the head reads."""
-        parts = [
-            self.history(self.encoder(batch), batch),
-            (torch.log(batch.sigma_bps) - self.log_reference_bps)[:, None],
-        ]
+        state, asked = self.history(self.encoder(batch), batch), self.answers.asked(batch)
+        if self.gate is not None:
+            state = self.gate(state, batch.decision_target)
+        parts = [state, self.relative_volatility(batch.sigma_bps, asked)]
         if self.context is not None:
             parts.append(self.context(batch))
         merged: Tensor = self.merge(torch.cat(parts, dim=1))
@@ -102,14 +110,6 @@ class DualChannel(Network):
     def context_parameters(self) -> list[nn.Parameter]:
         """Return the weights of the context."""
         return [] if self.context is None else list(self.context.parameters())
-
-
-def _log_reference(boundaries_bps: tuple[float, ...] | None) -> float:
-    """Log of the boundaries' root mean square: sigma is read relative to the class grid, in bps where there is none."""
-    if boundaries_bps is None:
-        return 0.0
-    square = sum(edge**2 for edge in boundaries_bps) / len(boundaries_bps)
-    return 0.5 * math.log(square) if square > 0 else 0.0
 
 
 def build_dual_channel(parameters: DualChannelParameters, inputs: ModelInputs) -> DualChannel:

@@ -16,12 +16,16 @@ class RecurrentHistory(nn.Module):
         token_width: Width of a token.
         lookback_tokens: Tokens that a decision reads with `window`.
         parameters: Kind and size.
+        several_answers: Whether several decisions may stand at one place, which is then read once.
     """
 
-    def __init__(self, token_width: int, lookback_tokens: int, parameters: RecurrentParameters) -> None:
+    def __init__(
+        self, token_width: int, lookback_tokens: int, parameters: RecurrentParameters, *, several_answers: bool
+    ) -> None:
         super().__init__()
         self.anchored = parameters.kind == "anchored"
         self.lookback_tokens = lookback_tokens
+        self.several_answers = several_answers
         self.window_tokens = None if self.anchored else lookback_tokens
         self.lstm = nn.LSTM(token_width, parameters.width, parameters.layers, batch_first=True)
         self.dropout = nn.Dropout(parameters.dropout)
@@ -41,12 +45,18 @@ class RecurrentHistory(nn.Module):
             from_start = nn.functional.pad(outputs, (0, 0, 1, 0))
             states = from_start[batch.decision_view, batch.decision_patches]
         else:
-            offsets = torch.arange(-self.lookback_tokens, 0, device=tokens.device)
-            positions = batch.decision_patches[:, None] + offsets
-            outputs, _ = self.lstm(tokens[batch.decision_view[:, None], positions])
-            states = outputs[:, -1]
+            states = self._windows(tokens, batch.decision_view, batch.decision_patches)
         dropped: Tensor = self.dropout(states)
         return dropped
+
+    def _windows(self, tokens: Tensor, view: Tensor, patches: Tensor) -> Tensor:
+        places, of_decision = torch.stack([view, patches], dim=1), None
+        if self.several_answers:
+            places, of_decision = torch.unique(places, dim=0, return_inverse=True)
+        offsets = torch.arange(-self.lookback_tokens, 0, device=tokens.device)
+        outputs, _ = self.lstm(tokens[places[:, :1], places[:, 1:] + offsets])
+        states: Tensor = outputs[:, -1]
+        return states if of_decision is None else states[of_decision]
 
 
 class CausalBlock(nn.Module):
@@ -107,7 +117,11 @@ class ConvolutionalHistory(nn.Module):
 
 
 def build_history(
-    token_width: int, lookback_tokens: int, parameters: RecurrentParameters | CausalConvolutionParameters
+    token_width: int,
+    lookback_tokens: int,
+    parameters: RecurrentParameters | CausalConvolutionParameters,
+    *,
+    several_answers: bool,
 ) -> RecurrentHistory | ConvolutionalHistory:
     """Return the history that the parameters name.
 
@@ -116,4 +130,4 @@ def build_history(
     """
     if isinstance(parameters, CausalConvolutionParameters):
         return ConvolutionalHistory(token_width, lookback_tokens, parameters)
-    return RecurrentHistory(token_width, lookback_tokens, parameters)
+    return RecurrentHistory(token_width, lookback_tokens, parameters, several_answers=several_answers)

@@ -61,6 +61,27 @@ class MergeParameters(Parameters):
     dropout: DropoutShare
 
 
+class AnswerParameters(Parameters):
+    """Which labels of a dataset the network forecasts.
+
+    Attributes:
+        horizons: The `primary` one, or `all`: the head has outputs of its own for each, all read the same state.
+        targets: The `primary` one, or `all`: labels of pooled instruments are told apart by an embedding, which scales
+            and shifts the short-term state.
+        target_embedding_width: Width of the embedding; null where one target is answered.
+    """
+
+    horizons: Literal["primary", "all"]
+    targets: Literal["primary", "all"]
+    target_embedding_width: Width | None
+
+    @model_validator(mode="after")
+    def _embeds_where_there_are_several(self) -> Self:
+        if (self.target_embedding_width is None) != (self.targets == "primary"):
+            raise ValueError("target_embedding_width is needed with targets: all, and must be null with primary")
+        return self
+
+
 class SoftmaxHead(Parameters):
     """One logit a class."""
 
@@ -109,6 +130,7 @@ class DualChannelParameters(Parameters):
         context: How clock and long-term summary reach the merge; null where neither is read.
         merge: The dense layers that join them.
         head: From there to class logits.
+        answers: Which labels are forecast.
         initialisers: What weight matrices begin with, in this order; without rules, what each layer chooses.
         regularisation: Penalties and constraints of weight matrices.
     """
@@ -124,6 +146,7 @@ class DualChannelParameters(Parameters):
     context: ContextParameters | None
     merge: MergeParameters
     head: Head
+    answers: AnswerParameters
     initialisers: tuple[InitialiserRule, ...]
     regularisation: tuple[RegularisationRule, ...]
 

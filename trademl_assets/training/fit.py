@@ -17,6 +17,7 @@ from trademl_assets.datasets.parameters import Part
 from trademl_assets.datasets.trainable import refuse_untrainable
 from trademl_assets.datasets.weights import WeightParameters
 from trademl_assets.datasets.windows import Dataset, open_dataset
+from trademl_assets.models.answers import refuse_unanswered
 from trademl_assets.models.inputs import ModelInputs, inputs_of
 from trademl_assets.models.network import Network
 from trademl_assets.models.registry import ModelParameters
@@ -43,7 +44,11 @@ from trademl_assets.training.results import (
     write_predictions,
 )
 
-_PREDICTED: dict[str, tuple[Part, ...]] = {"fit": ("validation", "calibration", "test"), "search": ("validation",)}
+_PREDICTED: dict[str, tuple[Part, ...]] = {
+    "fit": ("validation", "calibration", "test", "degradation"),
+    "search": ("validation",),
+}
+"""By mode; a part that the dataset does not have is passed over."""
 
 
 def fit_members(
@@ -80,7 +85,9 @@ def fit_members(
     if writes:
         _clear(folder, spec, key)
     report(f"{spec.model_name} on {spec.experiment}: computing step features of {dataset.steps} steps", {})
-    feed = SegmentFeed(dataset, build_network(model, inputs))
+    network = build_network(model, inputs)
+    refuse_unanswered(inputs, network.targets)
+    feed = SegmentFeed(dataset, network)
     members: list[TrainedMember] = []
     for number, seed in enumerate(spec.seeds, start=1):
         found = read_sidecar(folder, seed)
@@ -199,7 +206,8 @@ def _write_results(
     segments = spec.training.segments_per_step
     samples = dataset.index["sample"].to_numpy()
     frames, log_loss = [], {}
-    for part in _PREDICTED[spec.mode]:
+    there = set(dataset.index["part"].unique())
+    for part in (each for each in _PREDICTED[spec.mode] if each in there):
         rows = [predict_logits(feed, member.network, part, segments, on_stride_only=True) for member in members]
         labels = dataset.index["label"].to_numpy()[rows[0].positions]
         ensemble = ensemble_logits(_without_class_weights(np.stack([each.logits for each in rows]), members))

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
-from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.network import Network
@@ -93,7 +90,7 @@ def train_member(
     seed_everything(seed, verbose=False)
     network = build_network(model, inputs)
     data = FeedModule(feed, parameters, seed)
-    weights = training_class_weights(parameters.loss, feed.dataset, inputs.classes)
+    weights = training_class_weights(parameters.loss, feed, inputs.classes)
     module = MemberModule(network, parameters, data.steps_per_epoch * parameters.max_epochs, weights)
     history = HistoryCallback()
     best = ModelCheckpoint(
@@ -134,15 +131,14 @@ def train_member(
     )
 
 
-def training_class_weights(loss: Loss, dataset: Dataset, classes: int) -> tuple[float, ...] | None:
-    """Return the class weights of a loss, fitted on a dataset's training labels; None where it has none.
+def training_class_weights(loss: Loss, feed: SegmentFeed, classes: int) -> tuple[float, ...] | None:
+    """Return the class weights of a loss, fitted on the training labels of a feed; None where it has none.
 
     Raises:
         ConfigError: They do not fit the classes.
     """
-    training = dataset.index.filter(pl.col("part") == "train")
-    labels, weights = training["label"].to_numpy().astype(np.int64), training["weight"].to_numpy().astype(np.float64)
-    return fit_class_weights(loss, labels, weights, classes)
+    training = (feed.dataset.index["part"] == "train").to_numpy() & feed.answered
+    return fit_class_weights(loss, feed.label.numpy()[training], feed.weight.double().numpy()[training], classes)
 
 
 def _averaging(parameters: TrainingParameters) -> Sequence[Callback]:

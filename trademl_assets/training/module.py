@@ -118,8 +118,8 @@ class FeedModule(LightningDataModule):
         self._feed = feed
         self._size = parameters.segments_per_step
         self._seed = seed
-        self._training = feed.stretches("train", on_stride_only=False)
-        self._held_out = feed.stretches("validation", on_stride_only=True)
+        self._training = feed.stretches("train", on_stride_only=False, every_label=True)
+        self._held_out = feed.stretches("validation", on_stride_only=True, every_label=True)
 
     @property
     def steps_per_epoch(self) -> int:

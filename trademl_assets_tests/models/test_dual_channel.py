@@ -181,7 +181,7 @@ def test_forget_gates_begin_with_their_bias() -> None:
 
 
 def test_classes_that_are_not_cut_by_the_return_need_the_softmax_head() -> None:
-    barriers = replace(inputs(), boundaries_bps=None, classes=3)
+    barriers = replace(inputs(), boundaries_bps=None, edges_bps=None, classes=3)
     softmax = build_dual_channel(parameters_of(stated(head={"kind": "softmax"})), barriers)
     assert softmax(batch_of(features(softmax, 1)[None], [(0, 0)], [(0, 8)])).shape == (1, 3)
     assert ModelInputs.from_json(barriers.as_json()).boundaries_bps is None

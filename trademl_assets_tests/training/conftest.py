@@ -178,6 +178,7 @@ def model_values(**changes: Any) -> dict[str, Any]:
             "largest_log_scale": 3.0,
             "initial_log_scale_spread": 0.3,
         },
+        "answers": {"horizons": "primary", "targets": "primary", "target_embedding_width": None},
         "initialisers": [],
         "regularisation": [],
         **changes,

@@ -66,6 +66,8 @@ def alone(dataset: Dataset, network: Network, whole: SegmentBatch, row: int, ste
         view_phase=(0,),
         decision_view=torch.tensor([0]),
         decision_patches=torch.tensor([steps // network.patch_steps]),
+        decision_target=whole.decision_target[one],
+        decision_horizon=whole.decision_horizon[one],
         sigma_bps=whole.sigma_bps[one],
         clock=torch.from_numpy(clock),
         days=torch.from_numpy(dataset.long_term(step // dataset.steps_per_day)[None].copy()),
