@@ -1,6 +1,7 @@
-"""The command line, `trademl check`, `run`, `plan`, `state`, `diff`, `export`, `recognise`: parses, calls, prints."""
+"""The command line, `trademl check`, `run`, `plan`, `state`, `diff`, `provenance`, …: parses, calls, prints."""
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -75,7 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("right", help="experiment that it is compared with")
     diff.add_argument("--against", type=Path, metavar="FOLDER", help="configuration folder of the second, if another")
     diff.set_defaults(command=_diff)
-    for command in (run, plan, state, export, diff):
+    provenance = commands.add_parser("provenance", help="what something was made from, down to the sources, verified")
+    provenance.add_argument(
+        "target", help="asset/partition, experiment/model, or a file of a partition or a copy of it"
+    )
+    provenance.add_argument("--full", action="store_true", help="every partition with its content hash")
+    provenance.add_argument("--json", action="store_true", help="everything as JSON")
+    provenance.set_defaults(command=_provenance)
+    for command in (run, plan, state, export, diff, provenance):
         command.add_argument(
             "--config", type=Path, metavar="FOLDER", help="configuration folder, in place of TRADEML_CONFIG"
         )
@@ -133,6 +141,24 @@ def _diff(options: argparse.Namespace) -> int:
         table.add_row(each.section, each.name, each.left, each.right)
     CONSOLE.print(table)
     return 0
+
+
+def _provenance(options: argparse.Namespace) -> int:
+    from trademl_assets.evaluation.provenance import describe_chain  # noqa: PLC0415 -- tables are slow to import
+    from trademl_assets.orchestration.provenance import trace_target  # noqa: PLC0415 -- as above
+
+    chain = trace_target(_configuration(options), options.target)
+    if options.json:
+        sys.stdout.write(json.dumps(chain.as_dict(), indent=1, sort_keys=True) + "\n")
+        return 0 if chain.is_intact else 1
+    table = Table("asset", "partitions", "first", "last", "verified", "changed", "missing", "rows removed after use")
+    for each in chain.summaries():
+        counts = (each.verified, each.changed, each.missing, each.evicted)
+        table.add_row(each.asset, str(each.partitions), each.first, each.last, *map(str, counts))
+    CONSOLE.print(table)
+    for line in describe_chain(chain, full=options.full):
+        _say(line)
+    return 0 if chain.is_intact else 1
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -202,7 +202,6 @@ def _recipe(
     blocks = describe_blocks(index, ingredients)
     split = report_split(parameters.split, parameters.layout, index.primary, blocks)
     return {
-        "target": parameters.target,
         "instruments": list(parameters.instruments),
         "cadence_seconds": cadence,
         "days": [day.isoformat() for day in ingredients.days],
@@ -230,6 +229,7 @@ def _recipe(
             "max_gap_seconds": ingredients.frame.max_gap_seconds,
             "instruments": list(ingredients.frame.instruments),
         },
+        "feature_pipeline_id": parameters.feature_pipeline_id,
         "parameters": stated,
         "upstream": dict(sorted(ingredients.upstream.items())),
     }

@@ -17,7 +17,7 @@ from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
 from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.leakage import stated_parameters
 from trademl_assets.datasets.perturbation import randomise_publications_after
-from trademl_assets.datasets.sample_index import make_index, of_horizon
+from trademl_assets.datasets.sample_index import make_index, of_horizon, of_target
 from trademl_assets.datasets.scaling import FittedScaling, evenly_spaced
 from trademl_assets.datasets.series import GridFrame, GridSeries
 from trademl_assets.datasets.weights import MICROSECONDS_PER_DAY
@@ -31,7 +31,7 @@ FIRST_MID = 100.0
 
 @dataclass(frozen=True)
 class ControlRows:
-    """What a learner is given: training rows and validation rows of one horizon, n in all, in time order.
+    """What a learner is given: training and validation rows of one target and horizon, n in all, in time order.
 
     Attributes:
         features: (n, k) float32, what the streams on the grid's cadence show at the decision, scaled.
@@ -40,6 +40,7 @@ class ControlRows:
         t0_us, t1_us: (n,) begin and end of the labels, microseconds UTC.
         training: (n,) which are training rows.
         groups: columns of each stream.
+        instrument: whose labels they are.
     """
 
     features: NDArray[np.float32]
@@ -49,6 +50,7 @@ class ControlRows:
     t1_us: NDArray[np.int64]
     training: NDArray[np.bool_]
     groups: tuple[NDArray[np.int64], ...]
+    instrument: str
 
     @property
     def complete(self) -> bool:
@@ -66,9 +68,16 @@ class ControlMaterial:
     scaling: Mapping[str, FittedScaling]
     classes: int
 
-    def rows(self, horizon_seconds: int, training_rows_at_most: int) -> ControlRows:
-        """The rows of a horizon: training thinned evenly, validation on the decision stride."""
-        index = of_horizon(self.index, horizon_seconds).drop_nulls("label")
+    def rows(self, horizon_seconds: int, training_rows_at_most: int, instrument: str | None = None) -> ControlRows:
+        """The rows of a horizon and a target: training thinned evenly, validation on the decision stride.
+
+        Args:
+            horizon_seconds: the horizon.
+            training_rows_at_most: how many training rows are left.
+            instrument: the target; None: the primary one.
+        """
+        target = self.ingredients.parameters.target if instrument is None else instrument
+        index = of_target(of_horizon(self.index, horizon_seconds), target).drop_nulls("label")
         part, on_stride = index["part"].to_numpy(), index["on_stride"].to_numpy()
         chosen = np.concatenate(
             [
@@ -87,6 +96,7 @@ class ControlMaterial:
             t1_us=rows["t1"].to_physical().to_numpy(),
             training=part[chosen] == "train",
             groups=groups,
+            instrument=target,
         )
 
     def _features(self, steps: NDArray[np.int64]) -> tuple[NDArray[np.float32], tuple[NDArray[np.int64], ...]]:

@@ -12,7 +12,7 @@ from trademl_assets.datasets.windows import Dataset
 
 Section = Literal["recipe", "data", "statistics"]
 SHOWN_DIGITS = 6
-IDENTITY = ("t0", "t1", "instrument")
+IDENTITY = ("t0", "t1", "instrument", "horizon_seconds")
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,26 @@ def _by_asset(places: Iterator[str]) -> Counter[str]:
 def _figures(dataset: Dataset) -> dict[str, str]:
     recipe = dataset.recipe
     figures = {"class edges, bps": _text(recipe["boundaries_bps"])}
+    for target, cut in recipe["class_edges"].items():
+        figures |= {f"class edges of {target} over {horizon} s": _text(edges) for horizon, edges in cut.items()}
     figures |= {f"left out: {reason}": _text(count) for reason, count in recipe["counts"].items()}
     figures |= {f"independent labels of {part}": _text(count) for part, count in recipe["effective_samples"].items()}
-    for part, counts in recipe["class_distribution"].items():
-        shares = np.asarray(counts, dtype=np.float64)
-        figures[f"samples of {part}"] = _text(int(shares.sum()))
-        figures[f"class shares of {part}"] = _text(np.round(shares / max(shares.sum(), 1.0), 4).tolist())
+    figures |= _class_figures(recipe["class_distribution"], "")
+    if len(recipe["by_target"]) > 1:
+        for each in recipe["by_target"]:
+            figures |= _class_figures(each["horizons"][0]["class_distribution"], f" of {each['instrument']}")
     for stream, fitted in recipe["scaling"].items():
         figures[f"median scale of {stream}"] = _text(float(np.median(fitted["scale"])))
         figures[f"constant columns of {stream}"] = _text(len(fitted["constant"]))
+    return figures
+
+
+def _class_figures(distribution: Mapping[str, Any], of_whom: str) -> dict[str, str]:
+    figures = {}
+    for part, counts in distribution.items():
+        shares = np.asarray(counts, dtype=np.float64)
+        figures[f"samples of {part}{of_whom}"] = _text(int(shares.sum()))
+        figures[f"class shares of {part}{of_whom}"] = _text(np.round(shares / max(shares.sum(), 1.0), 4).tolist())
     return figures
 
 

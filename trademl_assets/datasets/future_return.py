@@ -37,7 +37,7 @@ class FutureReturn(LabelKind):
         return "none" if self._edges is None else "return_bps"
 
     def outcomes(self, ingredients: "Ingredients", steps: NDArray[np.int64], horizon_seconds: int) -> Outcomes:
-        """Returns over exactly the horizon."""
+        """Returns over exactly the horizon, none across a gap."""
         return forward_outcomes(ingredients, steps, horizon_seconds)
 
     def fit_boundaries(self, training: Outcomes, instrument: str) -> Floats:

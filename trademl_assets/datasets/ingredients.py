@@ -1,6 +1,6 @@
 """Everything a dataset is computed from, read once: series, daily context, blocks, training steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 
@@ -43,6 +43,7 @@ class Ingredients:
         blocks: the split's blocks in time.
         external: the external series that additional streams and labels read, by name, as rows of `SERIES_SCHEMA`.
         upstream: "asset/partition" -> content hash of everything read.
+        labelled: the instrument that labels are made of: the target, or one that is pooled with it.
     """
 
     parameters: DatasetParameters
@@ -53,11 +54,20 @@ class Ingredients:
     blocks: tuple[Block, ...]
     external: dict[str, pl.DataFrame]
     upstream: dict[str, str]
+    labelled: str
 
     @property
     def target_position(self) -> int:
-        """Position of the target on the dataset's instrument axis."""
-        return self.parameters.instruments.index(self.parameters.target)
+        """Position of the labelled instrument on the dataset's instrument axis."""
+        return self.parameters.instruments.index(self.labelled)
+
+    def labelling(self, instrument: str) -> "Ingredients":
+        """The same inputs, of which another instrument is labelled."""
+        if instrument == self.labelled:
+            return self
+        other = replace(self, labelled=instrument)
+        other.__dict__.update({name: self.__dict__[name] for name in _OF_ALL_INSTRUMENTS if name in self.__dict__})
+        return other
 
     @property
     def start_step(self) -> int:
@@ -98,18 +108,23 @@ class Ingredients:
         return np.asarray(chosen, dtype=np.bool_)
 
     def clock_inputs(self) -> ClockInputs:
-        """What the clock stream is read from."""
+        """What the clock stream is read from: of the primary target, whichever instrument is labelled."""
         earlier = len(self.context.days) - len(self.days) + 1
         previous = slice(earlier - 1, None)
         volume = self.context.statistics.get("volume")
-        target_volume = np.full(len(self.days), np.nan) if volume is None else volume[previous, self.target_position]
+        primary = self.parameters.instruments.index(self.parameters.target)
+        target_volume = np.full(len(self.days), np.nan) if volume is None else volume[previous, primary]
         return ClockInputs(
             instants_us=self.series.instants_us,
             day=(self.series.instants_us - to_microseconds(day_start(self.days[0]))) // MICROSECONDS_PER_DAY,
-            sigma_long=self.sigma.long[:, self.target_position],
+            sigma_long=self.sigma.long[:, primary],
             previous_volume=target_volume,
             previous_regime=self.context.regimes[previous],
         )
+
+
+_OF_ALL_INSTRUMENTS = ("sigma", "training")
+"""What is computed once, whichever instrument is labelled."""
 
 
 def whole_steps(duration: timedelta, cadence_seconds: int, name: str) -> int:
@@ -143,7 +158,8 @@ def read_ingredients(store: ArtifactStore, parameters: DatasetParameters, frame:
     context, read = _read_context(store, parameters, days)
     blocks = parameters.layout.blocks
     external, published = read_external(store, parameters.external_series)
-    return Ingredients(parameters, frame, days, series, context, blocks, external, upstream | read | published)
+    known = upstream | read | published
+    return Ingredients(parameters, frame, days, series, context, blocks, external, known, parameters.target)
 
 
 def _read_series(

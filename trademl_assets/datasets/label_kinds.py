@@ -63,8 +63,9 @@ class LabelKind(Protocol):
         """Look ahead from each decision, up to the label's end and no further.
 
         Args:
-            ingredients: Grid series, trailing sigmas and parameters; steps count in its series, which may be a stretch
-                of the dataset's days only, so instants are read from it, never counted.
+            ingredients: Grid series, trailing sigmas and parameters; `target_position` is the labelled instrument's.
+                Steps count in its series, which may be a stretch of the dataset's days only, so instants are read from
+                it, never counted.
             steps: (n,) decisions, ascending.
             horizon_seconds: The longest that a label may last, one of `labels.horizons_seconds`.
         """

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from trademl_assets.datasets.label_kinds import Outcomes
 from trademl_assets.datasets.series import GridSeries
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
-from trademl_assets.grid.gaps import OBSERVED
+from trademl_assets.grid.gaps import MISSING, OBSERVED
 
 if TYPE_CHECKING:
     from trademl_assets.datasets.ingredients import Ingredients
@@ -59,6 +59,12 @@ def returns_between(mid: Floats, valid: NDArray[np.bool_], steps: NDArray[np.int
     return returns
 
 
+def without_gap(series: GridSeries, asset: int, steps: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) where an instrument is shown at every step from `steps` to `ends`: observed, or filled for a while."""
+    missing_before = np.concatenate([[0], np.cumsum(series.state[:, asset] == MISSING)])
+    return np.asarray(missing_before[np.minimum(ends + 1, series.steps)] == missing_before[steps])
+
+
 def target_mids(ingredients: "Ingredients") -> tuple[Floats, NDArray[np.bool_]]:
     """(T,) mids of the target, and where they may end a label."""
     series, target = ingredients.series, ingredients.target_position
@@ -66,9 +72,12 @@ def target_mids(ingredients: "Ingredients") -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def forward_outcomes(ingredients: "Ingredients", steps: NDArray[np.int64], horizon_seconds: int) -> Outcomes:
-    """What decisions come to over exactly the horizon, by the target's mid at both ends."""
+    """What decisions come to over exactly the horizon, by the target's mid at both ends and without a gap between."""
     mid, valid = target_mids(ingredients)
-    returns = forward_returns(mid, valid, steps, horizon_seconds // ingredients.frame.cadence_seconds)
+    horizon_steps = horizon_seconds // ingredients.frame.cadence_seconds
+    returns = forward_returns(mid, valid, steps, horizon_steps)
+    whole = without_gap(ingredients.series, ingredients.target_position, steps, steps + horizon_steps)
+    returns[~whole] = np.nan
     t1 = ingredients.series.instants_us[steps] + horizon_seconds * MICROSECONDS_PER_SECOND
     return Outcomes(returns, t1, ~np.isnan(returns))
 

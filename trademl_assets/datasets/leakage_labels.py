@@ -1,6 +1,9 @@
 """Rules on labels: they follow from observed mids at t0 and t1 and know nothing of what comes after t1."""
 
+from itertools import product
+
 import numpy as np
+import polars as pl
 
 from trademl_assets.datasets.build import DatasetParts
 from trademl_assets.datasets.ingredients import Ingredients
@@ -16,27 +19,29 @@ NO_CLASS = -1
 
 
 def audit_labels(parts: DatasetParts, ingredients: Ingredients) -> list[Finding]:
-    """Make every label again from the series, horizon by horizon, and hold it against the index."""
-    index, series, labels = parts.index, ingredients.series, ingredients.parameters.labels
+    """Make every label again from the series, of every target and horizon, and hold it against the index."""
+    index, series = parts.index, ingredients.series
     t0, t1 = spans_of(index)
     first, last = (np.minimum(np.searchsorted(series.instants_us, some), series.steps - 1) for some in (t0, t1))
-    mid, seen = target_mids(ingredients)
-    with np.errstate(invalid="ignore"):
-        returns = np.log(mid[last] / mid[first]) * BPS
-    kind, edges = labels.build(), stated_edges(parts.recipe)
-    horizons, stated = index["horizon_seconds"].to_numpy(), index["return_bps"].to_numpy()
-    label = index["label"].fill_null(NO_CLASS).to_numpy()
-    unseen, sigma = ~(seen[first] & seen[last]), np.full(index.height, np.nan)
-    wrong = (index["step"].to_numpy() != first) | ~np.isclose(returns, stated, rtol=0, atol=RETURN_TOLERANCE_BPS)
-    wrong |= ~np.isin(horizons, labels.horizons_seconds)
-    for horizon in labels.horizons_seconds:
-        rows = np.flatnonzero(horizons == horizon)
-        outcomes = find_outcomes(kind, ingredients, first[rows], horizon)
-        has_classes = bool(kind.class_names(edges[horizon]))
-        classes = kind.classify(outcomes, edges[horizon]) if has_classes else np.full(len(rows), NO_CLASS)
-        unseen[rows] |= ~outcomes.valid
-        wrong[rows] |= (t1[rows] != outcomes.t1_us) | (stated[rows] != outcomes.return_bps) | (label[rows] != classes)
-        sigma[rows] = horizon_sigma(ingredients, first[rows], horizon)
+    kind, edges = ingredients.parameters.labels.build(), stated_edges(parts.recipe)
+    stated, label = index["return_bps"].to_numpy(), index["label"].fill_null(NO_CLASS).to_numpy()
+    # of a row of a target or horizon that the dataset does not have, nothing below is set
+    unseen, wrong, sigma = np.ones(index.height, bool), np.ones(index.height, bool), np.full(index.height, np.nan)
+    for target, horizon in product(ingredients.parameters.targets, ingredients.parameters.labels.horizons_seconds):
+        labelled, cut = ingredients.labelling(target), edges[target][horizon]
+        chosen = (pl.col("instrument") == target) & (pl.col("horizon_seconds") == horizon)
+        rows = np.flatnonzero(index.select(chosen).to_series().to_numpy())
+        begin, end = first[rows], last[rows]
+        mid, seen = target_mids(labelled)
+        with np.errstate(invalid="ignore"):
+            returns = np.log(mid[end] / mid[begin]) * BPS
+        outcomes = find_outcomes(kind, labelled, begin, horizon)
+        classes = kind.classify(outcomes, cut) if kind.class_names(cut) else np.full(len(rows), NO_CLASS)
+        unseen[rows] = ~(seen[begin] & seen[end]) | ~outcomes.valid
+        wrong[rows] = (index["step"].to_numpy()[rows] != begin) | (t1[rows] != outcomes.t1_us)
+        wrong[rows] |= ~np.isclose(returns, stated[rows], rtol=0, atol=RETURN_TOLERANCE_BPS)
+        wrong[rows] |= (stated[rows] != outcomes.return_bps) | (label[rows] != classes)
+        sigma[rows] = horizon_sigma(labelled, begin, horizon)
     return [
         counted("both end mids of a label were observed", unseen, index),
         counted("labels follow from the mids at t0 and t1", wrong, index),

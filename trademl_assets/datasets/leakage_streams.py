@@ -25,7 +25,7 @@ from trademl_assets.datasets.perturbation import (
     make_futures,
     randomise_publications_after,
 )
-from trademl_assets.datasets.sample_index import stated_edges
+from trademl_assets.datasets.sample_index import Edges, stated_edges
 from trademl_assets.datasets.stream_kinds import declared_lags, make_additional
 
 SHOWN = 3
@@ -167,8 +167,12 @@ def _perturb(
     ]
 
 
-def _first_changed_label(kind: LabelKind, edges: Mapping[int, NDArray[np.float64]], futures: Futures) -> int | None:
-    found = (first_changed_label(kind, each, horizon, futures) for horizon, each in edges.items())
+def _first_changed_label(kind: LabelKind, edges: Edges, futures: Futures) -> int | None:
+    found = (
+        first_changed_label(kind, each, horizon, futures.labelling(target))
+        for target, of_target in edges.items()
+        for horizon, each in of_target.items()
+    )
     return next((step for step in found if step is not None), None)
 
 

@@ -11,7 +11,10 @@ Recipe = Mapping[str, Any]
 
 
 def tabulate_parts(recipe: Recipe) -> list[Row]:
-    """One row a block, in time order: bounds (UTC, half-open), samples, those on the stride, independent labels."""
+    """One row a block, in time order: bounds (UTC, half-open), samples, those on the stride, independent labels.
+
+    Coverage is the share of the block's steps at which its targets were observed.
+    """
     return [
         {
             "part": " ".join(word for word in (block["part"], block["name"]) if word),
@@ -20,6 +23,7 @@ def tabulate_parts(recipe: Recipe) -> list[Row]:
             "samples": block["samples"],
             "on stride": block["on_stride"],
             "independent labels": round(block["effective_samples"], 1),
+            "coverage": round(block["coverage"], 4),
             "hindsight": "yes" if block["hindsight"] else "no",
         }
         for block in recipe["blocks"]

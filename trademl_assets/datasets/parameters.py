@@ -13,7 +13,7 @@ from trademl_assets.datasets.stream_kinds import STREAMS, StreamKind, declared_l
 from trademl_assets.datasets.weights import WeightParameters
 from trademl_assets.foundation.calendar import day_bounds, day_start, from_microseconds
 from trademl_assets.foundation.choice import chosen, known
-from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.foundation.parameters import Parameters, combine_fingerprints
 
 Part = split_parameters.Part
 PARTS = split_parameters.PARTS
@@ -161,6 +161,8 @@ class DatasetParameters(Parameters):
 
     `series_from`: the mids of the book `grid`, or the closes of `candles`, each known when its bar has ended; those
     have no book stream, and zeros for spread and microprice in the price stream.
+    `target` is the labelled instrument. Those of `pooled_with` are labelled beside it, in the same index and over the
+    same streams; what speaks of one instrument, such as the volatility of the clock stream, speaks of `target`.
     `first_instant` (null: midnight of `first_day`) is where the first block begins; samples start
     `minimum_history` later. A sample is skipped where more than `partial_fill_threshold` of the steps of its short
     look-back, the longest of book, price and mask, are partial: the grid calls them unusable, the target is not
@@ -170,6 +172,7 @@ class DatasetParameters(Parameters):
 
     series_from: Literal["grid", "candles"]
     target: str
+    pooled_with: tuple[str, ...]
     instruments: tuple[str, ...] = Field(min_length=1)
     first_day: date
     last_day: date
@@ -212,6 +215,19 @@ class DatasetParameters(Parameters):
         return self
 
     @model_validator(mode="after")
+    def _targets_can_be_pooled(self) -> Self:
+        if len(set(self.targets)) != len(self.targets):
+            raise ValueError(f"pooled_with repeats an instrument or the target: {list(self.targets)}")
+        if strangers := [name for name in self.pooled_with if name not in self.instruments]:
+            raise ValueError(f"pooled_with names {strangers}, which are not among instruments {list(self.instruments)}")
+        if self.pooled_with and self.labels.external_series:
+            raise ValueError(
+                f"labels of kind {self.labels.kind!r} read {', '.join(self.labels.external_series)}, which speaks of "
+                "one instrument -> write pooled_with: [] and a dataset for each target"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _streams_fit_the_series(self) -> Self:
         if self.series_from == "candles" and self.streams.book is not None:
             raise ValueError("series_from: candles knows no book -> write streams.book: null, or series_from: grid")
@@ -228,9 +244,20 @@ class DatasetParameters(Parameters):
         return self
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """All labelled instruments, the primary one first."""
+        return (self.target, *self.pooled_with)
+
+    @property
     def external_series(self) -> tuple[str, ...]:
         """Names of the external series that streams and labels read, sorted."""
         return tuple(sorted({*self.streams.external_series, *self.labels.external_series}))
+
+    @property
+    def feature_pipeline_id(self) -> str:
+        """Names what inputs are made into features by: datasets that share it differ in days, labels or split alone."""
+        stated = ("series_from", "instruments", "target", "sigma", "streams", "scaling")
+        return combine_fingerprints(self.model_dump_json(include=set(stated)))
 
     @property
     def start(self) -> datetime:

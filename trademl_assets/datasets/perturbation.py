@@ -43,6 +43,11 @@ class Futures:
         """How many of their steps are known."""
         return self.cut - self.first + 1
 
+    def labelling(self, instrument: str) -> "Futures":
+        """The same inputs, of which another instrument is labelled."""
+        whole, noisy, ended = (each.labelling(instrument) for each in (self.whole, self.noisy, self.ended))
+        return replace(self, whole=whole, noisy=noisy, ended=ended)
+
 
 def make_futures(ingredients: Ingredients, cut: int, reach: int, rng: np.random.Generator) -> Futures:
     """Cut at a step and replace what follows it, on the steps within `reach` of it."""

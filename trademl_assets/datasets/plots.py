@@ -27,11 +27,13 @@ CLASS_UNITS = {
 
 
 def draw_timeline(index: pl.DataFrame, recipe: Mapping[str, Any]) -> bytes:
-    """Blocks as bars over time with their samples' trailing sigma above, and n_eff in the legend."""
+    """Blocks as bars over time with the trailing sigma of the primary target above, and n_eff in the legend."""
     figure = Figure(figsize=(9, 2.8), layout="constrained")
     axes = figure.subplots()
     primary = recipe["labels"]["horizons_seconds"][0]
-    rows = index.filter(pl.col("on_stride") & (pl.col("horizon_seconds") == primary))
+    rows = index.filter(
+        pl.col("on_stride") & (pl.col("horizon_seconds") == primary) & (pl.col("instrument") == recipe["target"])
+    )
     axes.plot(
         rows["t0"].to_physical().to_numpy() / MICROSECONDS_PER_DAY,
         rows["sigma_bps"].to_numpy(),
@@ -44,7 +46,7 @@ def draw_timeline(index: pl.DataFrame, recipe: Mapping[str, Any]) -> bytes:
         axes.axvspan(first, last, color=COLOURS[block["part"]], alpha=0.35, label=label, linewidth=0)
     axes.xaxis_date()
     axes.set_ylabel("trailing sigma over\nthe horizon, bps")
-    axes.set_title(f"{recipe['target']}: parts of the dataset", fontsize=10)
+    axes.set_title(f"{', '.join(recipe['targets'])}: parts of the dataset", fontsize=10)
     axes.legend(fontsize=7, loc="upper left")
     return _png(figure)
 

@@ -49,7 +49,7 @@ class PriceClasses(LabelKind):
         return "sigma" if isinstance(self._boundaries, SCALED) else "return_bps"
 
     def outcomes(self, ingredients: "Ingredients", steps: NDArray[np.int64], horizon_seconds: int) -> Outcomes:
-        """Returns over exactly the horizon."""
+        """Returns over exactly the horizon, none across a gap."""
         found = forward_outcomes(ingredients, steps, horizon_seconds)
         if self.edge_unit == "return_bps":
             return found

@@ -32,6 +32,8 @@ def cut_segments(
     recipe: Mapping[str, Any],
     part: Part,
     *,
+    instrument: str | None,
+    horizon_seconds: int | None,
     on_stride_only: bool,
     origin_us: int,
     cadence_us: int,
@@ -42,6 +44,8 @@ def cut_segments(
         index: Sample index.
         recipe: Recipe of the dataset: its cells (`segments`) and its blocks.
         part: Which samples.
+        instrument: Of which labelled instrument; None takes all.
+        horizon_seconds: Over which horizon; None takes all.
         on_stride_only: Whether training phases are left out.
         origin_us: Instant of global step 0, microseconds UTC.
         cadence_us: Microseconds between steps.
@@ -49,8 +53,11 @@ def cut_segments(
     stated = recipe["segments"]
     start, length, lookback = (int(stated[key]) for key in ("start_step", "length_steps", "lookback_steps"))
     ends = [-(-(int(block["last_us"]) - origin_us) // cadence_us) for block in recipe["blocks"]]
-    primary = int(recipe["labels"]["horizons_seconds"][0])
-    chosen = ((index["part"] == part) & (index["horizon_seconds"] == primary)).to_numpy()
+    chosen = (index["part"] == part).to_numpy()
+    if instrument is not None:
+        chosen = chosen & (index["instrument"] == instrument).to_numpy()
+    if horizon_seconds is not None:
+        chosen = chosen & (index["horizon_seconds"] == horizon_seconds).to_numpy()
     if on_stride_only:
         chosen = chosen & index["on_stride"].to_numpy()
     rows = np.flatnonzero(chosen)

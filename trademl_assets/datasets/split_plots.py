@@ -39,8 +39,8 @@ def draw_split(recipe: Recipe) -> bytes:
     independent labels; blocks and validation count the decision stride alone.
 
     Args:
-        recipe: blocks, folds, split_notes, longest_label_seconds, effective_samples, parameters, counts and target of a
-            dataset.
+        recipe: blocks, folds, split_notes, longest_label_seconds, effective_samples, parameters, counts and targets of
+            a dataset.
     """
     blocks, folds = recipe["blocks"], recipe["folds"][:DRAWN_FOLDS]
     notes = [line for note in _notes(recipe) for line in textwrap.wrap(note, NOTE_WIDTH)]
@@ -64,7 +64,7 @@ def draw_split(recipe: Recipe) -> bytes:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     kind = recipe["parameters"]["split"]["kind"]
-    axes.set_title(f"{recipe['target']}: split {kind!r}", fontsize=10, loc="left")
+    axes.set_title(f"{', '.join(recipe['targets'])}: split {kind!r}", fontsize=10, loc="left")
     figure.legend(handles=_legend(recipe), ncols=7, fontsize=7, loc="outside upper right", frameon=False)
     if notes:
         axes.set_xlabel("\n".join(notes), fontsize=7, loc="left")
@@ -152,12 +152,13 @@ def _ground(part: str) -> dict[str, Any]:
 def _notes(recipe: Recipe) -> list[str]:
     counts = recipe["counts"]
     hidden = len(recipe["folds"]) - DRAWN_FOLDS
+    pooled = ["labels of all targets at the same time count as one independent label"] if recipe["targets"][1:] else []
     more = [f"{hidden} further folds are not drawn"] if hidden > 0 else []
     left_out = f"left out: {counts['purged']:,} purged, {counts['embargoed']:,} embargoed"
     blocks, effective = recipe["blocks"], recipe["effective_samples"]
     totals = {part: sum(b["on_stride"] for b in blocks if b["part"] == part) for part in effective}
     sizes = ", ".join(f"{part} {totals[part]:,} ({count:,.0f})" for part, count in effective.items())
-    return [f"samples (independent labels): {sizes}; {left_out}", *recipe["split_notes"], *more]
+    return [f"samples (independent labels): {sizes}; {left_out}", *pooled, *recipe["split_notes"], *more]
 
 
 def _legend(recipe: Recipe) -> list[Patch]:

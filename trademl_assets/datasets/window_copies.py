@@ -1,8 +1,10 @@
 """Compiled loops that copy or scale rows of mapped arrays into buffers; they release the interpreter's lock."""
 
 import ctypes
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -53,6 +55,26 @@ class ColumnScaling:
     center: NDArray[np.float32]
     scale: NDArray[np.float32]
     clip: float
+
+
+def runs_by_file(first: NDArray[np.int64], length: int, file_rows: int) -> Iterator[tuple[int, Runs]]:
+    """Cut windows at the ends of files that follow one another.
+
+    Args:
+        first: (n,) int64, the first row of each window, counted over all files; not negative.
+        length: Rows of a window, at least one; window n goes to the target's rows [n * length, (n + 1) * length).
+        file_rows: Rows of every file.
+
+    Yields:
+        The number of each file that has rows of a window, ascending, and the runs that lie in it.
+    """
+    file, source_rows, target_rows, counts = _cut(first, length, file_rows)
+    if file[0] == file[-1]:
+        yield int(file[0]), Runs(source_rows, target_rows, counts)
+        return
+    starts = [0, *(np.flatnonzero(np.diff(file)) + 1).tolist(), len(file)]
+    for begin, end in pairwise(starts):
+        yield int(file[begin]), Runs(source_rows[begin:end], target_rows[begin:end], counts[begin:end])
 
 
 def copy_rows(source: NDArray[Any], target: NDArray[Any], runs: Runs) -> None:
@@ -137,6 +159,34 @@ def _first_outside(where: _Where, source_length: int, target_length: int) -> int
         ):
             return run
     return -1
+
+
+@numba.njit(nogil=True, cache=True)
+def _cut(
+    first: NDArray[np.int64], length: int, file_rows: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """File, row in it, row of the target and count of every piece, by file and then by window."""
+    pieces = 0
+    for row in first:
+        pieces += (row + length - 1) // file_rows - row // file_rows + 1
+    found = np.empty((4, pieces), np.int64)
+    at, highest, is_sorted = 0, -1, True
+    for window in range(len(first)):
+        row, last = first[window], first[window] + length
+        while row < last:
+            number = row // file_rows
+            count = min((number + 1) * file_rows, last) - row
+            found[0, at], found[1, at] = number, row - number * file_rows
+            found[2, at], found[3, at] = (window + 1) * length - (last - row), count
+            is_sorted &= number >= highest
+            highest = max(highest, number)
+            row += count
+            at += 1
+    if not is_sorted:
+        order = np.argsort(found[0], kind="mergesort")
+        for line in range(4):
+            found[line] = found[line][order]
+    return found[0], found[1], found[2], found[3]
 
 
 @numba.njit(nogil=True)

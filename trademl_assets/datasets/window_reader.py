@@ -7,7 +7,6 @@ For models that read each sample's window by itself; models that share stretches
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.buffer_ring import Allocate, Buffer, BufferRing
 from trademl_assets.datasets.sampling_order import SamplingOrder
-from trademl_assets.datasets.window_copies import ColumnScaling, Runs, copy_rows, pick_rows, scale_rows
+from trademl_assets.datasets.window_copies import ColumnScaling, Runs, copy_rows, pick_rows, runs_by_file, scale_rows
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError
 
@@ -162,7 +161,7 @@ class _Source:
                 "such samples out (`complete`)"
             )
         target = out.reshape(len(steps) * self._length, -1)
-        for number, runs in _runs_by_file(first, self._length, stored.file_rows(self._stream)):
+        for number, runs in runs_by_file(first, self._length, stored.file_rows(self._stream)):
             self._copy(stored.file(self._stream, number), target, runs)
 
     def _copy(self, file: NDArray[Any], target: NDArray[Any], runs: Runs) -> None:
@@ -182,23 +181,3 @@ class _Source:
             columns = self._dataset.stored.columns(self._stream)
             self._columns = np.ascontiguousarray((places if columns is None else places[..., columns]).reshape(-1))
         return self._columns
-
-
-def _runs_by_file(first: Rows, length: int, file_rows: int) -> Iterator[tuple[int, Runs]]:
-    """The pieces of windows [first, first + length), the n-th going to row n * length, by the file they lie in."""
-    number, offset = np.divmod(first, file_rows)
-    target = np.arange(len(first), dtype=np.int64) * length
-    if number.min() == (first.max() + length - 1) // file_rows:  # one file has them all
-        yield int(number[0]), Runs(offset, target, np.full(len(first), length, dtype=np.int64))
-        return
-    pieces = []
-    copied = np.zeros_like(first)
-    while (copied < length).any():
-        count = np.minimum(file_rows - offset, length - copied)
-        pieces.append(np.stack([number, offset, target + copied, count]))
-        number, offset, copied = number + 1, np.zeros_like(offset), copied + count
-    found = np.concatenate(pieces, axis=1)
-    found = found[:, found[3] > 0]
-    found = found[:, np.argsort(found[0], kind="stable")]
-    for begin, end in pairwise(np.flatnonzero(np.diff(found[0], prepend=-1, append=-1))):
-        yield int(found[0, begin]), Runs(*np.ascontiguousarray(found[1:, begin:end]))

@@ -105,8 +105,13 @@ class Dataset:
 
     @property
     def target(self) -> str:
-        """The labelled instrument."""
+        """The labelled instrument; the primary one where several are."""
         return str(self.recipe["target"])
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All labelled instruments, the primary one first."""
+        return tuple(self.recipe["targets"])
 
     @property
     def horizon_seconds(self) -> int:
@@ -232,10 +237,12 @@ class Dataset:
     ) -> Sample:
         """The sample decided at an instant (ISO text, without an offset UTC): windows of all streams, label, t0, t1.
 
+        `instrument` is one of `targets`, by default the primary one.
+
         Raises:
             ConfigError: no sample was decided then (says which are the nearest), or several were.
         """
-        row = find_sample(self.experiment, self.index, t, instrument, horizon_seconds)
+        row = find_sample(self.experiment, self.index, t, self._labelled(instrument), horizon_seconds)
         return sample_of_row(self, row, scaled=scaled)
 
     def each_sample(self, part: Part | None = None, *, scaled: bool = False) -> Iterator[Sample]:
@@ -250,17 +257,25 @@ class Dataset:
     def __len__(self) -> int:
         return self.index.height
 
-    def samples(self, part: Part, *, on_stride_only: bool, horizon_seconds: int | None = None) -> pl.DataFrame:
-        """Index rows of a part in time order, over one horizon, by default the primary one.
+    def samples(
+        self, part: Part, *, on_stride_only: bool, horizon_seconds: int | None = None, instrument: str | None = None
+    ) -> pl.DataFrame:
+        """Index rows of a part in time order, over one horizon and of one target, by default the primary ones.
 
-        `on_stride_only` leaves out the training phases.
+        `on_stride_only` leaves out the training phases. ConfigError for an instrument that is not labelled.
         """
         horizon = self.horizon_seconds if horizon_seconds is None else horizon_seconds
         chosen = (pl.col("part") == part) & (pl.col("horizon_seconds") == horizon)
+        chosen &= pl.col("instrument") == self._labelled(instrument)
         return self.index.filter(chosen & pl.col("on_stride") if on_stride_only else chosen)
 
-    def segments(self, part: Part, *, on_stride_only: bool) -> list[Segment]:
+    def segments(
+        self, part: Part, *, on_stride_only: bool, instrument: str | None = None, every_label: bool = False
+    ) -> list[Segment]:
         """Contiguous stretches with the primary samples of a part, one for every cell that has any, in time order.
+
+        Primary: over the primary horizon, of one target (`instrument`, by default the primary one). With `every_label`
+        they carry the samples over all horizons and of all targets.
 
         Cells of `segments.length` are counted from the dataset's start (a day from midnight). A segment begins
         `segments.anchor_lookback` before its cell, but not before the dataset's start, and ends with its cell, or
@@ -270,8 +285,21 @@ class Dataset:
         """
         origin = to_microseconds(day_start(self.days[0]))
         return cut_segments(
-            self.index, self.recipe, part, on_stride_only=on_stride_only, origin_us=origin, cadence_us=self.cadence_us
+            self.index,
+            self.recipe,
+            part,
+            instrument=None if every_label else self._labelled(instrument),
+            horizon_seconds=None if every_label else self.horizon_seconds,
+            on_stride_only=on_stride_only,
+            origin_us=origin,
+            cadence_us=self.cadence_us,
         )
+
+    def _labelled(self, instrument: str | None) -> str:
+        if instrument is not None and instrument not in self.targets:
+            known = ", ".join(self.targets)
+            raise ConfigError(f"dataset {self.experiment!r} has no labels of {instrument!r} -> one of {known}")
+        return self.target if instrument is None else instrument
 
     def _stream(self, name: str) -> Mapping[str, Any]:
         try:

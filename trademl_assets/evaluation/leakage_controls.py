@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ LEAST_SKILL = 1e-9
 SHUFFLED, WALK, PLANTED = "block-shuffled labels", "random walk", "planted signal"
 CONTROL_SCHEMA = {
     "control": pl.String(),
+    "instrument": pl.String(),
     "horizon_seconds": pl.Int32(),
     "expected": pl.String(),
     "result": pl.String(),
@@ -40,15 +42,16 @@ CONTROL_SCHEMA = {
     "draws": pl.Int32(),
     "validation_rows": pl.Int32(),
 }
-"""One row a control and horizon; `result` is "holds", "violated" or "not audited"."""
+"""One row a control, target and horizon; `result` is "holds", "violated" or "not audited"."""
 
 
 @dataclass(frozen=True)
 class ControlResult:
-    """What came of one control over one horizon.
+    """What came of one control on one target over one horizon.
 
     Attributes:
         control: Its name.
+        instrument: The target.
         horizon_seconds: The horizon.
         expected: `no skill` holds where the interval's lower end is not above 0, `skill` where it is.
         skill_nats: Mean log-loss of the class prior minus that of the learner on validation rows, over all draws.
@@ -58,6 +61,7 @@ class ControlResult:
     """
 
     control: str
+    instrument: str
     horizon_seconds: int
     expected: Expected
     skill_nats: float | None
@@ -91,13 +95,13 @@ def run_controls(
     Returns:
         Rows of `CONTROL_SCHEMA`.
     """
-    audit, labels = material.ingredients.parameters.audit, material.ingredients.parameters.labels
-    controls, rng = audit.controls, np.random.default_rng(audit.seed)
+    stated = material.ingredients.parameters
+    controls, rng = stated.audit.controls, np.random.default_rng(stated.audit.seed)
     walks = [walk(material, rng) for _ in range(controls.draws)]
     results = []
-    for horizon in labels.horizons_seconds:
-        rows = material.rows(horizon, controls.training_rows_at_most)
-        walked = [each.rows(horizon, controls.training_rows_at_most) for each in walks]
+    for target, horizon in product(stated.targets, stated.labels.horizons_seconds):
+        rows = material.rows(horizon, controls.training_rows_at_most, target)
+        walked = [each.rows(horizon, controls.training_rows_at_most, target) for each in walks]
         shuffled = [shuffle_labels_by_day(rows, rng) for _ in range(controls.draws)]
         planted = [plant_signal(rows, controls.planted_correlation, rng)]
         cases: Sequence[tuple[str, Expected, list[ControlRows]]] = (
@@ -122,9 +126,10 @@ def judge_control(
     parameters: ControlParameters,
 ) -> ControlResult:
     """Learn on each draw and judge the learner against the class prior; draws count alike."""
+    instrument = drawn[0].instrument
     blocks = [_dependence(rows, evaluation, parameters) for rows in drawn if rows.complete]
     if len(blocks) < len(drawn) or min(each.blocks for each in blocks) < parameters.minimum_blocks:
-        return ControlResult(control, horizon_seconds, expected, None, None, None, len(drawn), 0)
+        return ControlResult(control, instrument, horizon_seconds, expected, None, None, None, len(drawn), 0)
     gains = [learn_gains(rows, evaluation, parameters) for rows in drawn]
     replicates = [
         bootstrap_means(gain[:, None], each.block_samples, evaluation.bootstrap_replicates, evaluation.seed)
@@ -132,7 +137,7 @@ def judge_control(
     ]
     low, high = interval(np.mean(replicates, axis=0)[:, 0], parameters.confidence)
     skill = float(np.mean([gain.mean() for gain in gains]))
-    return ControlResult(control, horizon_seconds, expected, skill, low, high, len(drawn), len(gains[0]))
+    return ControlResult(control, instrument, horizon_seconds, expected, skill, low, high, len(drawn), len(gains[0]))
 
 
 def learn_gains(rows: ControlRows, evaluation: EvaluationParameters, parameters: ControlParameters) -> Floats:

@@ -197,7 +197,10 @@ def draw_controls(table: pl.DataFrame) -> bytes:
             axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2.4)
             axes.plot(row["skill_nats"], place, "o", color=colour, markersize=6)
     axes.axvline(0, color="black", linewidth=0.8)
-    names = [f"{row['control']}, {row['horizon_seconds']} s\nexpected: {row['expected']}" for row in rows]
+    names = [
+        f"{row['control']}, {row['instrument']}, {row['horizon_seconds']} s\nexpected: {row['expected']}"
+        for row in rows
+    ]
     axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("gain in log-loss over the class prior, nats a decision")

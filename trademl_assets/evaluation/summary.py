@@ -1,6 +1,7 @@
 """The closing words of a run: what the model is worth, how honest its probabilities are, where to read on."""
 
 from trademl_assets.evaluation.judgement import Judgement
+from trademl_assets.scoring.calibration import Calibration
 
 
 def summarise(experiment: str, model: str, judgement: Judgement, report: str, open_ui: str) -> str:
@@ -40,7 +41,7 @@ def _calibration_lines(judgement: Judgement) -> list[str]:
     if fitted["mark"]:
         what = f"{fitted['mark']} ({labels}, {fitted['minimum_effective_samples']:.0f} needed)"
     else:
-        what = f"temperature {fitted['temperature']:.3f} from {labels}"
+        what = f"{Calibration.from_dict(fitted).description} from {labels}"
     scores = judgement.test
     effect = (
         f"  on test, before -> after: log-loss {scores.before['log_loss']:.4f} -> {scores.after['log_loss']:.4f}, "

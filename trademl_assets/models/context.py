@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from trademl_assets.models.inputs import ModelInputs
+from trademl_assets.models.instruments import ReadInstruments
 from trademl_assets.models.long_term import LongTermChannel
 from trademl_assets.models.network import SegmentBatch
 from trademl_assets.models.parameters import DualChannelParameters
@@ -16,21 +16,19 @@ class Context(nn.Module):
     its own; what it has to say must be worth more than that.
 
     Args:
-        inputs: The dataset.
+        read: The instruments that are read, with streams and statistics.
         parameters: Which of clock and long term are read; `context` must be given.
 
     Raises:
         ConfigError: The dataset lacks a stream, or the look-back is too short for the kernels.
     """
 
-    def __init__(self, inputs: ModelInputs, parameters: DualChannelParameters) -> None:
+    def __init__(self, read: ReadInstruments, parameters: DualChannelParameters) -> None:
         super().__init__()
         assert parameters.context is not None  # noqa: S101 -- the parameters' own rule
         self.reads_clock = parameters.clock
-        self.long_term = (
-            None if parameters.long_term is None else LongTermChannel(inputs.stream("long_term"), parameters.long_term)
-        )
-        clock = inputs.stream("clock").shape[-1] if parameters.clock else 0
+        self.long_term = None if parameters.long_term is None else LongTermChannel(read, parameters.long_term)
+        clock = read.inputs.stream("clock").shape[-1] if parameters.clock else 0
         summary = 0 if parameters.long_term is None else parameters.long_term.width
         self.width = parameters.context.width
         self.layer = nn.Linear(clock + summary, self.width, bias=False)

@@ -1,22 +1,25 @@
 """The dual-channel network: books and prices of a day at full resolution, daily vectors of months, and the clock.
 
-Short term: streams, step features, patches, tokens, LSTM. Long term: daily vectors, convolutions over days. Both
+Short term: streams, step features, patches, tokens, history. Long term: daily vectors, convolutions over days. Both
 states, the clock and the trailing volatility at the decision are merged, and a head makes class logits of them.
 """
-
-import math
 
 import torch
 from torch import Tensor, nn
 
 from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.models.activations import activation
+from trademl_assets.models.answers import Answers, RelativeVolatility, TargetGate
 from trademl_assets.models.context import Context
-from trademl_assets.models.encoders import PatchEncoder, RecurrentHistory, activation
+from trademl_assets.models.encoders import build_encoder
 from trademl_assets.models.heads import MixtureOverBoundaries, build_head
+from trademl_assets.models.histories import build_history
 from trademl_assets.models.inputs import ModelInputs
+from trademl_assets.models.instruments import ReadInstruments
 from trademl_assets.models.network import Network, SegmentBatch
 from trademl_assets.models.parameters import DualChannelParameters
 from trademl_assets.models.step_features import StepFeatures
+from trademl_assets.models.weight_rules import WeightRules, initialise
 
 
 class DualChannel(Network):
@@ -33,19 +36,29 @@ class DualChannel(Network):
     def __init__(self, parameters: DualChannelParameters, inputs: ModelInputs) -> None:
         super().__init__()
         self.streams = parameters.streams
-        self.step_features = StepFeatures(inputs, parameters)
-        self.patch_steps = parameters.patch.steps
+        read = ReadInstruments(inputs, parameters.instruments)
+        self.step_features = StepFeatures(read, parameters)
+        self.patch_steps = parameters.encoder.patch_steps
         lookback = max(inputs.stream(name).lookback_steps for name in parameters.step_streams)
         if lookback % self.patch_steps:
             raise ConfigError(
-                f"patch.steps ({self.patch_steps}) does not divide the look-back of {lookback} steps -> change either"
+                f"encoder: a patch of {self.patch_steps} steps does not divide the look-back of {lookback} steps -> "
+                "change either"
             )
-        self.window_steps = lookback if parameters.history.kind == "window" else None
-        self.encoder = PatchEncoder(
-            self.step_features.instruments, self.step_features.instrument_width, parameters.patch
+        self.encoder = build_encoder(
+            self.step_features.instruments, self.step_features.instrument_width, parameters.encoder
         )
-        self.history = RecurrentHistory(parameters.patch.token_width, lookback // self.patch_steps, parameters.history)
-        self.context = None if parameters.context is None else Context(inputs, parameters)
+        self.answers = answers = Answers(inputs, parameters.answers)
+        self.targets, self.horizons_seconds = answers.targets, answers.horizons_seconds
+        self.history = build_history(
+            parameters.encoder.token_width,
+            lookback // self.patch_steps,
+            parameters.history,
+            several_answers=answers.count > 1,
+        )
+        window = self.history.window_tokens
+        self.window_steps = None if window is None else window * self.patch_steps
+        self.context = None if parameters.context is None else Context(read, parameters)
         width = parameters.history.width + 1 + (0 if self.context is None else self.context.width)
         layers: list[nn.Module] = []
         for wanted in parameters.merge.widths:
@@ -56,42 +69,47 @@ class DualChannel(Network):
             ]
             width = wanted
         self.merge = nn.Sequential(*layers)
-        self.head = build_head(width, inputs, parameters.head)
+        self.head = build_head(width, answers, parameters.head)
         self.has_density = isinstance(self.head, MixtureOverBoundaries)
-        self.log_reference_bps = _log_reference(inputs.boundaries_bps)
+        self.relative_volatility = RelativeVolatility(answers)
+        embedding = parameters.answers.target_embedding_width
+        self.gate = None if embedding is None else TargetGate(len(self.targets), embedding, parameters.history.width)
+        initialise(self, parameters.initialisers)
+        self._rules = WeightRules(self, parameters.regularisation)
+        self.constrain()
 
     def forward(self, batch: SegmentBatch) -> Tensor:
         """Return (N, C) logits."""
-        logits: Tensor = self.head(self.merged(batch), batch.sigma_bps)
+        logits: Tensor = self.head(self.merged(batch), batch.sigma_bps, self.answers.asked(batch))
         return logits
 
     def log_density(self, batch: SegmentBatch) -> Tensor:
         """Return (N,) log densities of the realised returns in units of sigma."""
         assert isinstance(self.head, MixtureOverBoundaries)  # noqa: S101 -- `has_density` was asked before
-        return self.head.log_density(self.merged(batch), batch.returns_bps / batch.sigma_bps)
+        return self.head.log_density(self.merged(batch), batch.returns_bps / batch.sigma_bps, self.answers.asked(batch))
 
     def merged(self, batch: SegmentBatch) -> Tensor:
         """Return (N, width) merged states, what the head reads."""
-        parts = [
-            self.history(self.encoder(batch), batch),
-            (torch.log(batch.sigma_bps) - self.log_reference_bps)[:, None],
-        ]
+        state, asked = self.history(self.encoder(batch), batch), self.answers.asked(batch)
+        if self.gate is not None:
+            state = self.gate(state, batch.decision_target)
+        parts = [state, self.relative_volatility(batch.sigma_bps, asked)]
         if self.context is not None:
             parts.append(self.context(batch))
         merged: Tensor = self.merge(torch.cat(parts, dim=1))
         return merged
 
+    def penalty(self) -> Tensor | None:
+        """Return what the weights add to the loss; None without a penalty."""
+        return self._rules.penalty(self)
+
+    def constrain(self) -> None:
+        """Bring the weights to what is asked of them."""
+        self._rules.constrain(self)
+
     def context_parameters(self) -> list[nn.Parameter]:
         """Return the weights of the context."""
         return [] if self.context is None else list(self.context.parameters())
-
-
-def _log_reference(boundaries_bps: tuple[float, ...] | None) -> float:
-    """Log of the boundaries' root mean square: sigma is read relative to the class grid, in bps where there is none."""
-    if boundaries_bps is None:
-        return 0.0
-    square = sum(edge**2 for edge in boundaries_bps) / len(boundaries_bps)
-    return 0.5 * math.log(square) if square > 0 else 0.0
 
 
 def build_dual_channel(parameters: DualChannelParameters, inputs: ModelInputs) -> DualChannel:

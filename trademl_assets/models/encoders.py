@@ -1,29 +1,20 @@
-"""The shared encoder: every step is encoded once, patches of steps become tokens, tokens are read recurrently."""
-
-from collections.abc import Callable
+"""The shared encoder: every step is encoded once, patches of steps become tokens."""
 
 import torch
 from torch import Tensor, nn
 
+from trademl_assets.models.activations import activation
 from trademl_assets.models.network import SegmentBatch
-from trademl_assets.models.parameters import Activation, HistoryParameters, PatchParameters
-
-_ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
-    "identity": nn.Identity,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-}
-
-
-def activation(name: Activation) -> nn.Module:
-    """Return an activation by name."""
-    return _ACTIVATIONS[name]()
+from trademl_assets.models.short_term_parameters import (
+    ConvolutionLayer,
+    PatchParameters,
+    StridedConvolutionParameters,
+    TokenParameters,
+)
 
 
 class PatchEncoder(nn.Module):
-    """From step features to tokens.
+    """From step features to tokens by dense layers.
 
     Args:
         instruments: Number of instruments A.
@@ -39,12 +30,7 @@ class PatchEncoder(nn.Module):
         self.step = nn.Sequential(nn.Linear(read, parameters.step_width), activation(parameters.step_activation))
         self.pools_mean = parameters.pooling == "mean"
         pooled = self.groups * parameters.step_width * (1 if self.pools_mean else parameters.steps)
-        self.token = nn.Sequential(
-            nn.Linear(pooled, parameters.token_width),
-            nn.LayerNorm(parameters.token_width) if parameters.token_norm else nn.Identity(),
-            activation(parameters.token_activation),
-            nn.Dropout(parameters.dropout),
-        )
+        self.token = _token_layers(pooled, parameters)
 
     def forward(self, batch: SegmentBatch) -> Tensor:
         """Return (V, n, token width): the tokens of every view, in time order."""
@@ -52,6 +38,52 @@ class PatchEncoder(nn.Module):
         patches = cut_patches(encoded, batch, self.steps)
         tokens: Tensor = self.token(patches.mean(dim=2) if self.pools_mean else patches.flatten(2))
         return tokens
+
+
+class StridedConvolutionEncoder(nn.Module):
+    """From step features to tokens by convolutions within each patch.
+
+    The features of a step are the channels: those of one instrument where weights are shared, else of all of them, so
+    that the first kernel reads across instruments.
+
+    Args:
+        instruments: Number of instruments A.
+        features: Width F of an instrument's features at a step.
+        parameters: Convolutions and token.
+    """
+
+    def __init__(self, instruments: int, features: int, parameters: StridedConvolutionParameters) -> None:
+        super().__init__()
+        self.steps = parameters.patch_steps
+        self.groups = instruments if parameters.shared_by_instruments else 1
+        channels = features if parameters.shared_by_instruments else instruments * features
+        layers: list[nn.Module] = []
+        for layer in parameters.layers:
+            layers += [
+                nn.ConstantPad1d(_padding(layer), 0.0),
+                nn.Conv1d(channels, layer.channels, layer.kernel_steps, layer.stride_steps),
+                activation(parameters.activation),
+            ]
+            channels = layer.channels
+        self.convolutions = nn.Sequential(*layers)
+        self.token = _token_layers(self.groups * channels, parameters)
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        """Return (V, n, token width): the tokens of every view, in time order."""
+        patches = cut_patches(batch.steps, batch, self.steps)
+        views, count = patches.shape[:2]
+        by_group = patches.reshape(views * count, self.steps, self.groups, -1).permute(0, 2, 3, 1).flatten(0, 1)
+        tokens: Tensor = self.token(self.convolutions(by_group).reshape(views, count, -1))
+        return tokens
+
+
+def build_encoder(
+    instruments: int, features: int, parameters: PatchParameters | StridedConvolutionParameters
+) -> PatchEncoder | StridedConvolutionEncoder:
+    """Return the encoder that the parameters name."""
+    if isinstance(parameters, StridedConvolutionParameters):
+        return StridedConvolutionEncoder(instruments, features, parameters)
+    return PatchEncoder(instruments, features, parameters)
 
 
 def cut_patches(values: Tensor, batch: SegmentBatch, steps: int) -> Tensor:
@@ -66,40 +98,16 @@ def cut_patches(values: Tensor, batch: SegmentBatch, steps: int) -> Tensor:
     return torch.stack(views)
 
 
-class RecurrentHistory(nn.Module):
-    """An LSTM over tokens: one state for every decision.
+def _token_layers(width: int, parameters: TokenParameters) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(width, parameters.token_width),
+        nn.LayerNorm(parameters.token_width) if parameters.token_norm else nn.Identity(),
+        activation(parameters.token_activation),
+        nn.Dropout(parameters.dropout),
+    )
 
-    Args:
-        token_width: Width of a token.
-        window_tokens: Tokens that a decision reads with `window`.
-        parameters: Kind and size.
-    """
 
-    def __init__(self, token_width: int, window_tokens: int, parameters: HistoryParameters) -> None:
-        super().__init__()
-        self.anchored = parameters.kind == "anchored"
-        self.window_tokens = window_tokens
-        self.lstm = nn.LSTM(token_width, parameters.width, parameters.layers, batch_first=True)
-        self.dropout = nn.Dropout(parameters.dropout)
-        forget = slice(parameters.width, 2 * parameters.width)  # torch stacks input, forget, cell and output gates
-        with torch.no_grad():
-            for layer in range(parameters.layers):
-                getattr(self.lstm, f"bias_ih_l{layer}")[forget] = parameters.initial_forget_bias
-                getattr(self.lstm, f"bias_hh_l{layer}")[forget] = 0.0
-
-    def forward(self, tokens: Tensor, batch: SegmentBatch) -> Tensor:
-        """Return (N, width) states of decisions from (V, n, token width) tokens.
-
-        A decision before the first whole patch of an anchored view has the initial state, which is zero.
-        """
-        if self.anchored:
-            outputs, _ = self.lstm(tokens)
-            from_start = nn.functional.pad(outputs, (0, 0, 1, 0))
-            states = from_start[batch.decision_view, batch.decision_patches]
-        else:
-            offsets = torch.arange(-self.window_tokens, 0, device=tokens.device)
-            positions = batch.decision_patches[:, None] + offsets
-            outputs, _ = self.lstm(tokens[batch.decision_view[:, None], positions])
-            states = outputs[:, -1]
-        dropped: Tensor = self.dropout(states)
-        return dropped
+def _padding(layer: ConvolutionLayer) -> tuple[int, int]:
+    """Zeros before and behind a patch, so that its length is divided by the stride exactly."""
+    missing = layer.kernel_steps - layer.stride_steps
+    return (missing - missing // 2, missing // 2)

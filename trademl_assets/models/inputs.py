@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trademl_assets.datasets.sample_index import stated_edges
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError
 
@@ -31,6 +32,25 @@ class StreamInput:
     scale: NDArray[np.float32]
     clip: float
 
+    def of_columns(self, chosen: Sequence[int]) -> "StreamInput":
+        """Return the stream with some positions of its last axis only."""
+        named = len(self.columns) == self.shape[-1]
+        return StreamInput(
+            (*self.shape[:-1], len(chosen)),
+            tuple(self.columns[column] for column in chosen) if named else self.columns,
+            self.lookback_steps,
+            self.center[..., chosen],
+            self.scale[..., chosen],
+            self.clip,
+        )
+
+    def of_slots(self, count: int | None) -> "StreamInput":
+        """Return the stream with its first positions of the first axis only; None keeps all."""
+        if count is None:
+            return self
+        shape = (min(count, self.shape[0]), *self.shape[1:])
+        return StreamInput(shape, self.columns, self.lookback_steps, self.center[:count], self.scale[:count], self.clip)
+
 
 @dataclass(frozen=True)
 class ModelInputs:
@@ -39,17 +59,24 @@ class ModelInputs:
     Attributes:
         streams: The streams it reads, by name.
         instruments: In the order of the columns.
-        target: The labelled instrument.
+        target: The primary labelled instrument.
+        targets: All labelled instruments, the primary one first.
+        horizons_seconds: Horizons of the labels, the primary one first.
         cadence_seconds: Seconds between steps.
-        boundaries_bps: (C - 1,) class edges of the log return in bps; None where the classes are cut otherwise.
+        boundaries_bps: (C - 1,) class edges of the log return in bps, of the primary target over the primary horizon;
+            None where the classes are cut otherwise.
+        edges_bps: The edges of all: by target and horizon, in their order.
         classes: Number of classes C.
     """
 
     streams: Mapping[str, StreamInput]
     instruments: tuple[str, ...]
     target: str
+    targets: tuple[str, ...]
+    horizons_seconds: tuple[int, ...]
     cadence_seconds: int
     boundaries_bps: tuple[float, ...] | None
+    edges_bps: tuple[tuple[tuple[float, ...], ...], ...] | None
     classes: int
 
     def stream(self, name: str) -> StreamInput:
@@ -82,8 +109,11 @@ class ModelInputs:
             },
             "instruments": list(self.instruments),
             "target": self.target,
+            "targets": list(self.targets),
+            "horizons_seconds": list(self.horizons_seconds),
             "cadence_seconds": self.cadence_seconds,
             "boundaries_bps": None if self.boundaries_bps is None else list(self.boundaries_bps),
+            "edges_bps": self.edges_bps,
             "classes": self.classes,
         }
 
@@ -105,8 +135,11 @@ class ModelInputs:
             streams,
             tuple(stated["instruments"]),
             str(stated["target"]),
+            tuple(stated["targets"]),
+            tuple(int(horizon) for horizon in stated["horizons_seconds"]),
             int(stated["cadence_seconds"]),
             _floats(stated["boundaries_bps"]),
+            _nested(stated["edges_bps"]),
             int(stated["classes"]),
         )
 
@@ -122,6 +155,7 @@ def inputs_of(dataset: Dataset) -> ModelInputs:
             f"dataset {dataset.experiment!r}: labels of kind {dataset.recipe['labels']['kind']!r} have no classes, and "
             "models forecast classes -> give labels.parameters.edges_bps or choose another labels.kind"
         )
+    boundaries = _floats(dataset.recipe["boundaries_bps"])
     streams = {}
     for name in dataset.streams:
         scaling = dataset.scaling(name)
@@ -137,11 +171,24 @@ def inputs_of(dataset: Dataset) -> ModelInputs:
         streams,
         dataset.instruments,
         dataset.target,
+        dataset.targets,
+        tuple(int(horizon) for horizon in dataset.recipe["labels"]["horizons_seconds"]),
         dataset.cadence_seconds,
-        _floats(dataset.recipe["boundaries_bps"]),
+        boundaries,
+        None if boundaries is None else _stated_edges(dataset.recipe),
         dataset.classes,
     )
 
 
 def _floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
     return None if values is None else tuple(float(value) for value in values)
+
+
+def _nested(edges: Sequence[Sequence[Sequence[float]]] | None) -> tuple[tuple[tuple[float, ...], ...], ...] | None:
+    if edges is None:
+        return None
+    return tuple(tuple(tuple(float(edge) for edge in each) for each in of_target) for of_target in edges)
+
+
+def _stated_edges(recipe: Mapping[str, Any]) -> tuple[tuple[tuple[float, ...], ...], ...] | None:
+    return _nested([[each.tolist() for each in edges.values()] for edges in stated_edges(recipe).values()])

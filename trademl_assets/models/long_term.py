@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from trademl_assets.foundation.errors import ConfigError
-from trademl_assets.models.encoders import activation
-from trademl_assets.models.inputs import StreamInput
+from trademl_assets.models.activations import activation
+from trademl_assets.models.instruments import ReadInstruments
 from trademl_assets.models.parameters import LongTermParameters
 from trademl_assets.models.step_features import Standardise
 
@@ -13,15 +13,17 @@ class LongTermChannel(nn.Module):
     """Convolutions over days, all statistics and assets stacked as channels, then one summary.
 
     Args:
-        stream: The long-term stream, of shape (statistics, assets) a day.
+        read: The instruments that are read; the long-term stream has shape (statistics, assets) a day.
         parameters: Convolutions and width.
 
     Raises:
-        ConfigError: The look-back is shorter than the kernels need.
+        ConfigError: The dataset lacks the stream, or its look-back is shorter than the kernels need.
     """
 
-    def __init__(self, stream: StreamInput, parameters: LongTermParameters) -> None:
+    def __init__(self, read: ReadInstruments, parameters: LongTermParameters) -> None:
         super().__init__()
+        stream = read.inputs.stream("long_term")
+        self._columns = read.columns("long_term")
         self.standardise = Standardise(stream)
         layers: list[nn.Module] = []
         channels, length = stream.shape[0] * stream.shape[1], stream.lookback_steps
@@ -52,6 +54,7 @@ class LongTermChannel(nn.Module):
 
         Where strides do not divide the look-back, the oldest days are left out.
         """
-        stacked = self.standardise(days[:, -self.days :]).flatten(2).transpose(1, 2)
+        chosen = days if self._columns is None else days[..., self._columns]
+        stacked = self.standardise(chosen[:, -self.days :]).flatten(2).transpose(1, 2)
         summary: Tensor = self.summary(self.convolutions(stacked).flatten(1))
         return summary

@@ -20,7 +20,9 @@ class SegmentBatch:
         view_phase: V phases, each in [0, P).
         decision_view: (N,) int64 view of each decision.
         decision_patches: (N,) int64 whole patches of the view up to and with the decision.
-        sigma_bps: (N,) float32 trailing sigma of the target over the horizon.
+        decision_target: (N,) int64 whose label it is: position in the network's `targets`.
+        decision_horizon: (N,) int64 over which horizon: position in the network's `horizons_seconds`.
+        sigma_bps: (N,) float32 trailing sigma of that target over that horizon.
         clock: (N, k) float32 clock at the decision, or None.
         days: (D, look-back days, statistics, assets) float32 daily vectors of each distinct day, or None.
         decision_day: (N,) int64 row of `days` for each decision.
@@ -36,6 +38,8 @@ class SegmentBatch:
     view_phase: tuple[int, ...]
     decision_view: Tensor
     decision_patches: Tensor
+    decision_target: Tensor
+    decision_horizon: Tensor
     sigma_bps: Tensor
     clock: Tensor | None
     days: Tensor | None
@@ -67,6 +71,10 @@ class Network(nn.Module):
     """Steps that a decision reads, or None where it reads from the beginning of its segment."""
     streams: tuple[str, ...]
     """Streams that the network reads."""
+    targets: tuple[str, ...]
+    """Labelled instruments whose labels it forecasts."""
+    horizons_seconds: tuple[int, ...]
+    """Horizons of the labels that it forecasts."""
 
     has_density: bool = False
     """Whether `log_density` is defined."""
@@ -78,6 +86,13 @@ class Network(nn.Module):
     def log_density(self, batch: SegmentBatch) -> Tensor:
         """Return (N,) log densities of the realised returns in units of sigma, where the network has any."""
         raise NotImplementedError
+
+    def penalty(self) -> Tensor | None:
+        """Return what the weights add to the loss; None without a penalty."""
+        return None
+
+    def constrain(self) -> None:
+        """Bring the weights to what is asked of them; called after every step of optimisation."""
 
     def context_parameters(self) -> list[nn.Parameter]:
         """Return the weights that read what hardly changes within a day, for a decay of their own."""

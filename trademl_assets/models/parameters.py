@@ -5,73 +5,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from trademl_assets.foundation.parameters import Parameters
-
-Activation = Literal["identity", "relu", "gelu", "silu", "tanh"]
-BookFeature = Literal["imbalance", "depth", "presence", "distance_imbalance", "distance"]
-Width = Annotated[int, Field(ge=1)]
-DropoutShare = Annotated[float, Field(ge=0, lt=1)]
-
-
-class BookPooling(Parameters):
-    """How the slots of a book become features of bands, without trainable parameters.
-
-    Attributes:
-        slots_per_band: Consecutive slots pooled into one band; the last band may be smaller.
-        features: Of each band and instrument, means over the slots that hold a level on both sides: `imbalance` (scaled
-            log quantity, bid minus ask), `depth` (their mean), `distance_imbalance`, `distance` (the same of scaled
-            distances); and `presence`, the share of such slots.
-    """
-
-    slots_per_band: Width
-    features: Annotated[tuple[BookFeature, ...], Field(min_length=1)]
-
-
-class PatchParameters(Parameters):
-    """The shared encoder: each step once, then one token a patch.
-
-    Attributes:
-        steps: Grid steps of a patch.
-        shared_by_instruments: Whether every instrument's part of a step is encoded with the same weights, side by side;
-            else one layer reads all instruments at once.
-        step_width: Width of an encoded step, of each instrument where shared.
-        step_activation: Activation of an encoded step.
-        pooling: `mean` over the patch, or `linear` over all its steps at once.
-        token_width: Width of a token.
-        token_activation: Activation of a token.
-        token_norm: LayerNorm of each token, or none.
-        dropout: Share of a token's values dropped in training.
-    """
-
-    steps: Width
-    shared_by_instruments: bool
-    step_width: Width
-    step_activation: Activation
-    pooling: Literal["mean", "linear"]
-    token_width: Width
-    token_activation: Activation
-    token_norm: bool
-    dropout: DropoutShare
-
-
-class HistoryParameters(Parameters):
-    """The recurrent reading of tokens.
-
-    Attributes:
-        kind: `anchored`: the state starts at the segment's beginning (the previous midnight, for segments of a day with
-            a look-back of a day) and one pass serves all decisions of a segment. `window`: a pass for each decision
-            over exactly its own look-back.
-        width: Hidden units.
-        layers: Stacked layers.
-        initial_forget_bias: Bias that the forget gates begin with: 0 forgets half of the state at each token, 2 an
-            eighth.
-        dropout: Share dropped of what the history hands on, in training.
-    """
-
-    kind: Literal["anchored", "window"]
-    width: Width
-    layers: Width
-    initial_forget_bias: Annotated[float, Field(allow_inf_nan=False)]
-    dropout: DropoutShare
+from trademl_assets.models.layer_parameters import (
+    Activation,
+    DropoutShare,
+    InitialiserRule,
+    RegularisationRule,
+    Width,
+)
+from trademl_assets.models.short_term_parameters import Book, Encoder, History
 
 
 class LongTermParameters(Parameters):
@@ -120,6 +61,27 @@ class MergeParameters(Parameters):
     dropout: DropoutShare
 
 
+class AnswerParameters(Parameters):
+    """Which labels of a dataset the network forecasts.
+
+    Attributes:
+        horizons: The `primary` one, or `all`: the head has outputs of its own for each, all read the same state.
+        targets: The `primary` one, or `all`: labels of pooled instruments are told apart by an embedding, which scales
+            and shifts the short-term state.
+        target_embedding_width: Width of the embedding; null where one target is answered.
+    """
+
+    horizons: Literal["primary", "all"]
+    targets: Literal["primary", "all"]
+    target_embedding_width: Width | None
+
+    @model_validator(mode="after")
+    def _embeds_where_there_are_several(self) -> Self:
+        if (self.target_embedding_width is None) != (self.targets == "primary"):
+            raise ValueError("target_embedding_width is needed with targets: all, and must be null with primary")
+        return self
+
+
 class SoftmaxHead(Parameters):
     """One logit a class."""
 
@@ -157,28 +119,42 @@ class DualChannelParameters(Parameters):
     """The dual-channel network. A stream that is null is left out, whether or not the dataset has it.
 
     Attributes:
-        book: Pooling of the book stream.
+        instruments: Instruments whose streams are read, which need not hold the labelled one; null reads all.
+        book: How the book stream is read.
         price: Whether the price stream is read.
         mask: Whether the mask stream is read.
         clock: Whether the clock at the decision is read.
-        patch: The shared encoder.
-        history: The recurrent reading of tokens.
+        encoder: From steps to tokens.
+        history: From tokens to a state.
         long_term: The reading of daily vectors.
         context: How clock and long-term summary reach the merge; null where neither is read.
         merge: The dense layers that join them.
         head: From there to class logits.
+        answers: Which labels are forecast.
+        initialisers: What weight matrices begin with, in this order; without rules, what each layer chooses.
+        regularisation: Penalties and constraints of weight matrices.
     """
 
-    book: BookPooling | None
+    instruments: Annotated[tuple[str, ...], Field(min_length=1)] | None
+    book: Book | None
     price: bool
     mask: bool
     clock: bool
-    patch: PatchParameters
-    history: HistoryParameters
+    encoder: Encoder
+    history: History
     long_term: LongTermParameters | None
     context: ContextParameters | None
     merge: MergeParameters
     head: Head
+    answers: AnswerParameters
+    initialisers: tuple[InitialiserRule, ...]
+    regularisation: tuple[RegularisationRule, ...]
+
+    @model_validator(mode="after")
+    def _reads_each_instrument_once(self) -> Self:
+        if self.instruments is not None and len(set(self.instruments)) < len(self.instruments):
+            raise ValueError(f"instruments repeats one: {list(self.instruments)}")
+        return self
 
     @model_validator(mode="after")
     def _reads_something(self) -> Self:

@@ -1,4 +1,4 @@
-"""The parameter-free first part: streams standardised with the dataset's statistics, book slots pooled into bands.
+"""The parameter-free first part: streams standardised with the dataset's statistics, books as bands or slot by slot.
 
 Nothing here is trained, so it is computed once for all epochs and members.
 """
@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.grid.encoding import BOOK_FIELDS
-from trademl_assets.models.inputs import ModelInputs, StreamInput
-from trademl_assets.models.parameters import BookFeature, BookPooling, DualChannelParameters
+from trademl_assets.models.inputs import StreamInput
+from trademl_assets.models.instruments import ReadInstruments
+from trademl_assets.models.parameters import DualChannelParameters
+from trademl_assets.models.short_term_parameters import BookBands, BookFeature, FlatBook
 
 
 class Standardise(nn.Module):
@@ -41,12 +43,11 @@ class BandPooling(nn.Module):
         parameters: Bands and features.
     """
 
-    def __init__(self, stream: StreamInput, parameters: BookPooling) -> None:
+    def __init__(self, stream: StreamInput, parameters: BookBands) -> None:
         super().__init__()
-        slots, columns = stream.shape
-        self.assets = columns // len(BOOK_FIELDS)
-        if columns % len(BOOK_FIELDS):
-            raise ConfigError(f"a book step has {columns} columns, not a multiple of {len(BOOK_FIELDS)}")
+        stream = stream.of_slots(parameters.slots)
+        slots, self.assets = stream.shape[0], _assets(stream)
+        self.slots = slots
         self.standardise = Standardise(stream)
         self.slots_per_band = min(parameters.slots_per_band, slots)
         self.bands = -(-slots // self.slots_per_band)
@@ -56,6 +57,7 @@ class BandPooling(nn.Module):
 
     def forward(self, book: Tensor) -> Tensor:
         """Return (T, assets, bands * features) float32 of a book (T, slots, assets * 4); 0 where a band is empty."""
+        book = book[:, : self.slots]
         by_field = (*book.shape[:2], self.assets, len(BOOK_FIELDS))
         raw = book.reshape(by_field)
         bid_quantity, ask_quantity = BOOK_FIELDS.index("bid_log_quantity"), BOOK_FIELDS.index("ask_log_quantity")
@@ -85,29 +87,51 @@ class BandPooling(nn.Module):
         return banded.sum(dim=2).transpose(1, 2)
 
 
-class StepFeatures(nn.Module):
-    """All step streams that a network reads: book bands, price, mask, gathered by instrument.
+class FlatSlots(nn.Module):
+    """Every slot of a book as it is.
 
     Args:
-        inputs: Streams and statistics.
-        parameters: Which streams are read, and how the book is pooled.
+        stream: The book stream; its step has shape (slots, assets * 4) with the fields of the grid.
+        parameters: Slots that are read.
+    """
+
+    def __init__(self, stream: StreamInput, parameters: FlatBook) -> None:
+        super().__init__()
+        stream = stream.of_slots(parameters.slots)
+        self.slots, self.assets = stream.shape[0], _assets(stream)
+        self.standardise = Standardise(stream)
+        self.width = self.slots * len(BOOK_FIELDS)
+
+    def forward(self, book: Tensor) -> Tensor:
+        """Return (T, assets, slots * 4) float32 of a book (T, slots, assets * 4), slot after slot."""
+        scaled: Tensor = self.standardise(book[:, : self.slots])
+        return scaled.reshape(len(book), self.slots, self.assets, len(BOOK_FIELDS)).transpose(1, 2).flatten(2)
+
+
+class StepFeatures(nn.Module):
+    """All step streams that a network reads: book, price, mask, gathered by instrument.
+
+    Args:
+        read: The instruments that are read, with streams and statistics.
+        parameters: Which streams are read, and how the book is.
 
     Raises:
         ConfigError: The dataset lacks a stream.
     """
 
-    def __init__(self, inputs: ModelInputs, parameters: DualChannelParameters) -> None:
+    def __init__(self, read: ReadInstruments, parameters: DualChannelParameters) -> None:
         super().__init__()
         self.streams = parameters.step_streams
-        parts: dict[str, nn.Module] = {}
-        self.instruments = len(inputs.instruments)
+        self.instruments = len(read.inputs.instruments)
         self.instrument_width = 0
+        self._columns = {name: read.columns(name) for name in self.streams}
+        parts: dict[str, nn.Module] = {}
         for name in self.streams:
-            stream = inputs.stream(name)
+            stream = read.inputs.stream(name)
             if name == "book" and parameters.book is not None:
-                pooling = BandPooling(stream, parameters.book)
-                parts[name] = pooling
-                self.instrument_width += pooling.width
+                book = _read_book(stream, parameters.book)
+                parts[name] = book
+                self.instrument_width += book.width
             else:
                 parts[name] = Standardise(stream)
                 self.instrument_width += stream.shape[-1] // self.instruments
@@ -116,6 +140,21 @@ class StepFeatures(nn.Module):
 
     def forward(self, raw: dict[str, Tensor]) -> Tensor:
         """Return (T, width) float32 of raw streams, each (T, ...): all features of an instrument, then the next's."""
-        parts = [self.parts[name](raw[name]) for name in self.streams]
+        parts = [self.parts[name](self._chosen(name, raw[name])) for name in self.streams]
         by_instrument = [part.reshape(len(part), self.instruments, -1) for part in parts]
         return torch.cat(by_instrument, dim=2).flatten(1)
+
+    def _chosen(self, name: str, values: Tensor) -> Tensor:
+        columns = self._columns[name]
+        return values if columns is None else values[..., columns]
+
+
+def _read_book(stream: StreamInput, parameters: BookBands | FlatBook) -> BandPooling | FlatSlots:
+    return FlatSlots(stream, parameters) if isinstance(parameters, FlatBook) else BandPooling(stream, parameters)
+
+
+def _assets(stream: StreamInput) -> int:
+    columns = stream.shape[-1]
+    if columns % len(BOOK_FIELDS):
+        raise ConfigError(f"a book step has {columns} columns, not a multiple of {len(BOOK_FIELDS)}")
+    return columns // len(BOOK_FIELDS)

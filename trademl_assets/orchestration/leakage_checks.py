@@ -35,5 +35,9 @@ def leakage_look(deployment: Deployment) -> Look:
 def controls_look(store: ArtifactStore, experiment: str) -> Sight:
     """Look whether every control of a dataset came out as expected."""
     rows = store.read_table(LEAKAGE_CONTROLS.name, experiment).to_dicts()
-    wrong = [f"{row['control']} over {row['horizon_seconds']} s" for row in rows if row["result"] == "violated"]
+    wrong = [
+        f"{row['control']} of {row['instrument']} over {row['horizon_seconds']} s"
+        for row in rows
+        if row["result"] == "violated"
+    ]
     return Sight(f"not as expected: {', '.join(wrong)}" if wrong else "", {"controls": rule_table(rows)})

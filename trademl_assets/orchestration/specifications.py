@@ -63,6 +63,8 @@ def specify(
         seeds=training.seeds if mode == "fit" else training.seeds[:1],
         output_folder=str(folder),
         mode=mode,
+        fold=None,
+        weights=None,
         code_version=TRAINED_MODEL.code_version,
     )
 

@@ -1,34 +1,48 @@
-"""Temperature scaling: one number that makes probabilities honest, where enough independent labels support it."""
+"""Calibration: of the methods that the independent labels support, the one that foretells labels it has not seen."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
-from scipy.optimize import brentq, minimize_scalar
-from scipy.special import log_softmax, logsumexp
+from pydantic import Field, field_validator
 
-from trademl_assets.foundation.errors import EvaluationError
-from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.foundation.errors import ConfigError, EvaluationError
+from trademl_assets.scoring.calibration_methods import METHODS, Sample, Strength
+from trademl_assets.scoring.metrics import log_losses
+from trademl_assets.scoring.temperature import apply_temperature
 
 Floats = NDArray[np.float64]
+Instants = NDArray[np.int64]
 MARK_UNCALIBRATED = "uncalibrated"
+IDENTITY = "identity"
+SIMPLEST = "temperature"
 
 
-class CalibrationParameters(Parameters):
+class CalibrationParameters(Strength):
     """When and how logits are calibrated.
 
-    Below `min_effective_temperature` independent labels (span over horizon) nothing is fitted and the result is marked
-    "uncalibrated". The temperature is searched in [lowest_temperature, highest_temperature], then drawn towards 1 as
-    far as so few independent labels leave it in doubt: before any label, log T is taken to be normal around 0 with
-    `log_temperature_prior_sd`.
+    `minimum_effective` names the methods that are tried and the independent labels (span over horizon) that each needs;
+    below that of `temperature` nothing is fitted and the result is marked "uncalibrated". Where several are supported,
+    they and leaving all as it is are compared on `folds` contiguous folds, each foretold from the others.
     """
 
-    min_effective_temperature: float = Field(gt=0)
-    lowest_temperature: float = Field(gt=0, le=1)
-    highest_temperature: float = Field(ge=1)
-    log_temperature_prior_sd: float = Field(gt=0)
+    minimum_effective: dict[str, float]
+    folds: int = Field(ge=2)
+
+    @field_validator("minimum_effective")
+    @classmethod
+    def _known(cls, values: dict[str, float]) -> dict[str, float]:
+        if SIMPLEST not in values or min(values.values()) < values[SIMPLEST] or values[SIMPLEST] <= 0:
+            raise ValueError(f"{SIMPLEST!r} must be there with the smallest number, above 0")
+        for name in values:
+            try:
+                METHODS.get(name)
+            except ConfigError as error:
+                raise ValueError(str(error)) from error
+        return values
 
 
 @dataclass(frozen=True)
@@ -36,17 +50,21 @@ class Calibration:
     """What was fitted on the calibration block.
 
     Attributes:
-        kind: `temperature`, or `identity` where nothing was fitted.
-        temperature: Divisor of the logits, 1 for `identity`.
+        kind: Name of the method, or `identity` where nothing was fitted or nothing was better than that.
+        temperature: Divisor of the logits where one was fitted, else 1.
         mark: "uncalibrated" where too few independent labels were there, else "".
         effective_samples: Independent labels of the calibration block.
         samples: Labels of the calibration block.
         minimum_effective_samples: Limit below which nothing is fitted.
         log_loss_before: Log-loss (nats) on the calibration block before.
-        log_loss_after: The same after; never above `log_loss_before`.
+        log_loss_after: The same after; never above `log_loss_before` where something was fitted.
+        fitted: What the method found, as JSON values.
+        class_weights: (C,) weights of the training loss, undone before all else; empty for none.
+        candidates: Method -> log-loss (nats) on folds that it was not fitted on; empty where one only was supported.
+        note: Why the method is not the one that was to be expected, or "".
     """
 
-    kind: Literal["temperature", "identity"]
+    kind: str
     temperature: float
     mark: str
     effective_samples: float
@@ -54,140 +72,145 @@ class Calibration:
     minimum_effective_samples: float
     log_loss_before: float
     log_loss_after: float
+    fitted: dict[str, Any] = field(default_factory=dict)
+    class_weights: tuple[float, ...] = ()
+    candidates: dict[str, float] = field(default_factory=dict)
+    note: str = ""
 
-    def apply(self, logits: ArrayLike) -> Floats:
-        """Return calibrated probabilities (N, C) of logits (N, C)."""
-        return apply_temperature(logits, self.temperature)
+    @property
+    def description(self) -> str:
+        """What was fitted, in a few words."""
+        if self.kind == IDENTITY:
+            return self.mark or "left as it was"
+        return METHODS.get(self.kind).describe(self.fitted)
+
+    def apply(self, logits: ArrayLike, regimes: Sequence[str] | None = None) -> Floats:
+        """Return calibrated probabilities (N, C) of logits (N, C), with the regimes (N,) of the decisions."""
+        sample = _sample(logits, regimes, self.class_weights)
+        if self.kind == IDENTITY:
+            return apply_temperature(sample.logits, 1.0)
+        return METHODS.get(self.kind).apply(self.fitted, sample)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return asdict(self)
+        return asdict(self) | {"class_weights": list(self.class_weights)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Calibration":
         """Read what `as_dict` returned."""
-        return cls(**values)
-
-
-def ensemble_logits(member_logits: ArrayLike) -> Floats:
-    """Logits of an ensemble: the log of its members' mean probability.
-
-    Args:
-        member_logits: (members, N, C).
-
-    Returns:
-        (N, C), normalised log-probabilities.
-    """
-    logits = np.asarray(member_logits, dtype=np.float64)
-    return np.asarray(logsumexp(log_softmax(logits, axis=-1), axis=0) - np.log(len(logits)))
-
-
-def apply_temperature(logits: ArrayLike, temperature: float) -> Floats:
-    """Return softmax(logits / temperature), (N, C); the order of the classes stays as it was."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    return np.asarray(np.exp(log_softmax(scaled, axis=-1)))
-
-
-def temperature_log_loss(logits: ArrayLike, labels: ArrayLike, temperature: float) -> float:
-    """Mean negative log-likelihood (nats) of softmax(logits / temperature)."""
-    scores = log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1)
-    truth = np.asarray(labels, dtype=np.int64)
-    return float(-scores[np.arange(len(truth)), truth].mean())
-
-
-def fit_temperature(logits: ArrayLike, labels: ArrayLike, lowest: float, highest: float) -> float:
-    """Temperature with the least negative log-likelihood (Guo et al. 2017), searched over log T in float64.
-
-    The likelihood is concave in 1 / T, so its derivative has at most one root; the end of the range is taken where it
-    has none inside. On the labels it was fitted on it is never worse than T = 1.
-
-    Args:
-        logits: (N, C), finite.
-        labels: (N,) classes that came true.
-        lowest: Lower end of the range, at most 1.
-        highest: Upper end of the range, at least 1.
-
-    Raises:
-        EvaluationError: Nothing to fit on, or logits that are not finite.
-    """
-    scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-    if not len(truth) or scores.shape[0] != len(truth) or not np.isfinite(scores).all():
-        raise EvaluationError(
-            f"a temperature needs finite logits, one row a label: {scores.shape} for {len(truth)} labels"
-        )
-    true_score = scores[np.arange(len(truth)), truth].mean()
-
-    def slope(log_temperature: float) -> float:
-        """Derivative of the negative log-likelihood by 1 / T."""
-        predicted = apply_temperature(scores, float(np.exp(log_temperature)))
-        return float((predicted * scores).sum(axis=1).mean() - true_score)
-
-    low, high = np.log(lowest), np.log(highest)
-    if slope(low) <= 0:
-        temperature = lowest
-    elif slope(high) >= 0:
-        temperature = highest
-    else:
-        temperature = float(np.exp(brentq(slope, low, high, xtol=1e-13)))
-    fitted, plain = (temperature_log_loss(scores, truth, value) for value in (temperature, 1.0))
-    return temperature if fitted < plain else 1.0
-
-
-def shrink_temperature(
-    logits: ArrayLike, labels: ArrayLike, fitted: float, n_effective: float, prior_sd: float
-) -> float:
-    """Temperature of the greatest posterior between 1 and the fitted one.
-
-    Overlapping labels say little more than independent ones, so the mean negative log-likelihood counts
-    `n_effective` times, not once a label; log T has the prior N(0, prior_sd^2). The likelihood falls all the way from 1
-    to the fitted temperature, so on the labels it was fitted on the result is never worse than T = 1 either.
-
-    Args:
-        logits: (N, C), finite.
-        labels: (N,) classes that came true.
-        fitted: Temperature of the greatest likelihood.
-        n_effective: Independent labels.
-        prior_sd: Standard deviation of log T before any label.
-    """
-    end = float(np.log(fitted))
-    if end == 0.0:
-        return 1.0
-
-    def loss(share: float) -> float:
-        log_temperature = share * end
-        likelihood = n_effective * temperature_log_loss(logits, labels, float(np.exp(log_temperature)))
-        return likelihood + 0.5 * (log_temperature / prior_sd) ** 2
-
-    share = float(minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-9}).x)
-    return float(np.exp(share * end))
+        return cls(**values | {"class_weights": tuple(values["class_weights"])})
 
 
 def calibrate(
-    logits: ArrayLike, labels: ArrayLike, n_effective: float, parameters: CalibrationParameters
+    logits: ArrayLike,
+    labels: ArrayLike,
+    n_effective: float,
+    parameters: CalibrationParameters,
+    *,
+    regimes: Sequence[str] | None = None,
+    spans_us: tuple[Instants, Instants] | None = None,
+    class_weights: Sequence[float] | None = None,
 ) -> Calibration:
     """Fit on the calibration block what its independent labels support.
 
     Args:
-        logits: (N, C) of the block, of an ensemble as `ensemble_logits` makes them.
+        logits: (N, C) of the block in time order, of an ensemble as `ensemble_logits` makes them.
         labels: (N,) classes that came true.
         n_effective: Independent labels of the block.
-        parameters: Limits.
+        parameters: Methods and limits.
+        regimes: (N,) market regimes; None for one.
+        spans_us: Starts and ends of the labels (N,): labels that reach into a fold are not used to foretell it.
+        class_weights: (C,) weights that the training loss gave the classes: a network so trained foretells w * p, so
+            log w is subtracted from the logits first.
 
     Returns:
-        The fitted temperature, or the identity marked "uncalibrated".
+        What was fitted, or the identity: marked "uncalibrated" where labels are too few.
+
+    Raises:
+        EvaluationError: Nothing to fit on, or logits that are not finite.
     """
-    enough = n_effective >= parameters.min_effective_temperature
-    temperature = 1.0
-    if enough:
-        fitted = fit_temperature(logits, labels, parameters.lowest_temperature, parameters.highest_temperature)
-        temperature = shrink_temperature(logits, labels, fitted, n_effective, parameters.log_temperature_prior_sd)
+    weights = () if class_weights is None else tuple(float(weight) for weight in class_weights)
+    sample, truth = _sample(logits, regimes, weights), np.asarray(labels, dtype=np.int64)
+    own = _sample(logits, regimes, ())
+    least = parameters.minimum_effective[SIMPLEST]
+    before = _loss(apply_temperature(own.logits, 1.0), truth)
+    supported = [name for name, needed in parameters.minimum_effective.items() if n_effective >= needed]
+    kind, found, candidates, note = IDENTITY, {}, {}, ""
+    after = before if not weights else _loss(apply_temperature(sample.logits, 1.0), truth)
+    if supported:
+        if len(supported) > 1:
+            candidates = _foretell(sample, truth, n_effective, parameters, [IDENTITY, *supported], spans_us=spans_us)
+        kind = min(candidates, key=lambda name: candidates[name]) if candidates else supported[0]
+        if kind != IDENTITY:
+            found = METHODS.get(kind).fit(sample, truth, n_effective, parameters)
+            after = _loss(METHODS.get(kind).apply(found, sample), truth)
+        if after > before:
+            note = f"{kind} raised the log-loss of the labels it was fitted on from {before:.6f} to {after:.6f}: undone"
+            kind, found, weights, after = IDENTITY, {}, (), before
     return Calibration(
-        kind="temperature" if enough else "identity",
-        temperature=temperature,
-        mark="" if enough else MARK_UNCALIBRATED,
+        kind=kind,
+        temperature=float(found.get("temperature", 1.0)),
+        mark="" if supported else MARK_UNCALIBRATED,
         effective_samples=float(n_effective),
-        samples=len(np.asarray(labels)),
-        minimum_effective_samples=parameters.min_effective_temperature,
-        log_loss_before=temperature_log_loss(logits, labels, 1.0),
-        log_loss_after=temperature_log_loss(logits, labels, temperature),
+        samples=len(truth),
+        minimum_effective_samples=least,
+        log_loss_before=before,
+        log_loss_after=after,
+        fitted=found,
+        class_weights=weights,
+        candidates=candidates,
+        note=note,
     )
+
+
+def _sample(logits: ArrayLike, regimes: Sequence[str] | None, class_weights: tuple[float, ...]) -> Sample:
+    scores = np.asarray(logits, dtype=np.float64)
+    if class_weights:
+        weights = np.asarray(class_weights, dtype=np.float64)
+        if weights.shape != scores.shape[1:] or not np.isfinite(weights).all() or (weights <= 0).any():
+            raise EvaluationError(
+                f"class weights {list(class_weights)} for {scores.shape[1]} classes -> give a positive one a class"
+            )
+        scores = scores - np.log(weights)
+    names = np.full(len(scores), "") if regimes is None else np.asarray(regimes, dtype=np.str_)
+    if not np.isfinite(scores).all() or names.shape != scores.shape[:1]:
+        raise EvaluationError(
+            f"calibration needs finite logits and a regime a row: {scores.shape} with {names.shape} -> train again"
+        )
+    return Sample(scores, names)
+
+
+def _foretell(
+    sample: Sample,
+    labels: NDArray[np.int64],
+    n_effective: float,
+    parameters: CalibrationParameters,
+    names: Sequence[str],
+    *,
+    spans_us: tuple[Instants, Instants] | None,
+) -> dict[str, float]:
+    """Mean log-loss of every method over contiguous folds, each foretold from all labels that do not reach into it."""
+    rows = len(labels)
+    bounds = np.linspace(0, rows, parameters.folds + 1).astype(np.int64)
+    total = dict.fromkeys(names, 0.0)
+    for first, last in pairwise(bounds):
+        held = np.zeros(rows, dtype=bool)
+        held[first:last] = True
+        others = ~held
+        if spans_us is not None:
+            start, end = spans_us
+            others &= (end <= start[held].min()) | (start >= end[held].max())
+        asked, known = (Sample(sample.logits[chosen], sample.regimes[chosen]) for chosen in (held, others))
+        for name in names:
+            if name == IDENTITY:
+                foretold = apply_temperature(asked.logits, 1.0)
+            else:
+                method = METHODS.get(name)
+                found = method.fit(known, labels[others], n_effective * float(others.mean()), parameters)
+                foretold = method.apply(found, asked)
+            total[name] += _loss(foretold, labels[held]) * int(last - first) / rows
+    return total
+
+
+def _loss(probabilities: Floats, labels: NDArray[np.int64]) -> float:
+    return float(log_losses(probabilities, labels).mean())

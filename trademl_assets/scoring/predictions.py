@@ -1,5 +1,6 @@
 """From the members' logits to the calibrated probabilities of every held-out decision, as one table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +9,8 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.splits import effective_samples
 from trademl_assets.foundation.errors import EvaluationError
-from trademl_assets.scoring.calibration import (
-    Calibration,
-    CalibrationParameters,
-    apply_temperature,
-    calibrate,
-    ensemble_logits,
-)
+from trademl_assets.scoring.calibration import Calibration, CalibrationParameters, calibrate
+from trademl_assets.scoring.temperature import apply_temperature, ensemble_logits
 
 Floats = NDArray[np.float64]
 KEPT = ("sample", "t0", "t1", "part", "label", "return_bps", "sigma_bps", "regime")
@@ -35,7 +31,10 @@ class CalibratedPredictions:
 
 
 def calibrate_predictions(
-    predictions: pl.DataFrame, index: pl.DataFrame, parameters: CalibrationParameters
+    predictions: pl.DataFrame,
+    index: pl.DataFrame,
+    parameters: CalibrationParameters,
+    class_weights: Sequence[float] | None = None,
 ) -> CalibratedPredictions:
     """Average the members, fit the calibration on the calibration block alone, apply it everywhere.
 
@@ -43,6 +42,7 @@ def calibrate_predictions(
         predictions: sample, member, logit_0..logit_{C-1}; every member has the same samples.
         index: Sample index of the dataset (sample, t0, t1, part, label, return_bps, sigma_bps, regime).
         parameters: Limits of calibration.
+        class_weights: (C,) weights of the training loss, undone by the calibration; None for none.
 
     Raises:
         EvaluationError: Members disagree on their samples, a sample is not in the index, or no calibration sample.
@@ -60,10 +60,19 @@ def calibrate_predictions(
     if not chosen.any():
         raise EvaluationError("no predictions for the calibration part -> predict the calibration block, too")
     block = rows.filter(pl.col("part") == "calibration")
-    calibration = calibrate(logits[chosen], block["label"].to_numpy(), independent_labels(block), parameters)
+    regimes = rows["regime"].cast(pl.String).fill_null("unknown").to_list()
+    calibration = calibrate(
+        logits[chosen],
+        block["label"].to_numpy(),
+        independent_labels(block),
+        parameters,
+        regimes=[regime for regime, kept in zip(regimes, chosen, strict=True) if kept],
+        spans_us=(block["t0"].to_physical().to_numpy(), block["t1"].to_physical().to_numpy()),
+        class_weights=class_weights,
+    )
     columns = {
         f"{name}_{number}": column
-        for name, values in (("before", apply_temperature(logits, 1.0)), ("after", calibration.apply(logits)))
+        for name, values in (("before", apply_temperature(logits, 1.0)), ("after", calibration.apply(logits, regimes)))
         for number, column in enumerate(values.T)
     }
     return CalibratedPredictions(rows.drop("row").with_columns(**columns), calibration)

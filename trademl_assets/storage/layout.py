@@ -35,6 +35,14 @@ class Layout:
         """
         return self.asset_folder(asset).joinpath(*(_checked(part) for part in partition.split("|")))
 
+    def partition_of(self, path: Path) -> tuple[str, str] | None:
+        """Return asset and key of the partition whose folder holds a file; None for a file outside of the store."""
+        folder = Path(path).absolute().parent
+        if not folder.is_relative_to(self.artifacts):
+            return None
+        asset, *key = folder.relative_to(self.artifacts).parts or ("",)
+        return (asset, "|".join(key)) if asset and key else None
+
     def set_aside_folder(self, asset: str, partition: str, version: str) -> Path:
         """Folder where one version of a refused partition is kept aside."""
         return self.set_aside_root(asset).joinpath(

@@ -21,6 +21,7 @@ from trademl_assets.models.registry import MODELS, ModelParameters
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.durable import hash_file, write_durably
 from trademl_assets.training.data import HeldOut, SegmentFeed
+from trademl_assets.training.losses import without_class_weights
 from trademl_assets.training.results import member_name, read_json, sidecar_name, write_json
 
 TRAINED_MODEL_ASSET = "trained_model"
@@ -68,7 +69,9 @@ def load_network(weights: Path, sidecar: dict[str, Any]) -> Network:
     return network.eval()
 
 
-def predict_logits(feed: SegmentFeed, network: Network, part: Part, segments: int, *, on_stride_only: bool) -> Rows:
+def predict_logits(
+    feed: SegmentFeed, network: Network, part: Part, segments: int, *, on_stride_only: bool, every_label: bool = False
+) -> Rows:
     """Predict the decisions of a part.
 
     Args:
@@ -77,13 +80,16 @@ def predict_logits(feed: SegmentFeed, network: Network, part: Part, segments: in
         part: Part of the split.
         segments: Segments computed together.
         on_stride_only: Whether the training phases are left out.
+        every_label: Whether labels of all targets over all horizons that the network forecasts are predicted, not the
+            primary ones alone.
 
     Returns:
         Positions in the dataset's index, in order, and their logits.
     """
     rows, logits = [], []
+    stretches = feed.stretches(part, on_stride_only=on_stride_only, every_label=every_label)
     with torch.no_grad():
-        for batch in HeldOut(feed, feed.stretches(part, on_stride_only=on_stride_only), segments):
+        for batch in HeldOut(feed, stretches, segments):
             rows.append(batch.rows.numpy())
             logits.append(network(batch).double().numpy())
     positions = np.concatenate(rows)
@@ -107,21 +113,27 @@ class TrainedModel:
         """Number of classes C."""
         return self.inputs.classes
 
-    def member_logits(self, dataset: Dataset, part: Part, *, on_stride_only: bool = True) -> list[Rows]:
+    def member_logits(
+        self, dataset: Dataset, part: Part, *, on_stride_only: bool = True, every_label: bool = False
+    ) -> list[Rows]:
         """Return each member's logits of the decisions of a part."""
         segments = int(self.members[0][1]["training"]["segments_per_step"])
         feed = SegmentFeed(dataset, self.members[0][0])
         return [
-            predict_logits(feed, network, part, segments, on_stride_only=on_stride_only) for network, _ in self.members
+            predict_logits(feed, network, part, segments, on_stride_only=on_stride_only, every_label=every_label)
+            for network, _ in self.members
         ]
 
-    def predict(self, dataset: Dataset, part: Part, *, on_stride_only: bool = True) -> pl.DataFrame:
-        """Return the mean probability of the members.
+    def predict(
+        self, dataset: Dataset, part: Part, *, on_stride_only: bool = True, every_label: bool = False
+    ) -> pl.DataFrame:
+        """Return the mean probability of the members, the shift by class weights of the loss taken out.
 
         Args:
             dataset: A dataset with the streams and classes that the model was trained on.
             part: Part of the split.
             on_stride_only: Whether the training phases are left out.
+            every_label: Whether labels of all targets over all horizons that it forecasts are predicted.
 
         Returns:
             Columns sample, probability_0 to probability_{C-1}; a row a decision, in time order.
@@ -130,8 +142,9 @@ class TrainedModel:
             ConfigError: The dataset differs from what the model was trained on.
         """
         self._require_same_inputs(dataset)
-        members = self.member_logits(dataset, part, on_stride_only=on_stride_only)
+        members = self.member_logits(dataset, part, on_stride_only=on_stride_only, every_label=every_label)
         stacked = torch.from_numpy(np.stack([member.logits for member in members]))
+        stacked = without_class_weights(stacked, self.members[0][1]["class_weights"])
         mean = torch.softmax(stacked, dim=2).mean(dim=0).numpy()
         samples = dataset.index["sample"].gather(members[0].positions)
         columns = {f"probability_{number}": mean[:, number] for number in range(mean.shape[1])}

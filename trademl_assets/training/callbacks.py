@@ -9,6 +9,22 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from trademl_assets.training.module import TRAINING_LOSS, VALIDATION_LOG_LOSS
 
 
+class EpochCallback(Callback):
+    """Tells of every epoch, so that who listens may end the training by an exception of its own.
+
+    Args:
+        tell: Takes the epoch, counted from 0, and its validation log-loss in nats.
+    """
+
+    def __init__(self, tell: Callable[[int, float], None]) -> None:
+        self._tell = tell
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell of the epoch that ends; validation came before."""
+        del pl_module
+        self._tell(trainer.current_epoch, float(trainer.callback_metrics[VALIDATION_LOG_LOSS]))
+
+
 class HistoryCallback(Callback):
     """Collects one row an epoch: losses in nats and the learning rate."""
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -64,18 +66,31 @@ class SegmentFeed:
         self.sigma = torch.from_numpy(index["sigma_bps"].to_numpy().astype(np.float32))
         self.returns = torch.from_numpy(index["return_bps"].to_numpy().astype(np.float32))
         self.weight = torch.from_numpy(index["weight"].to_numpy().astype(np.float32))
+        self.target = _positions(index["instrument"], network.targets)
+        self.horizon = _positions(index["horizon_seconds"], network.horizons_seconds)
         self.day = self.step // dataset.steps_per_day
         self._clock: Tensor | None = None
         if "clock" in network.streams:
             self._clock = torch.from_numpy(_decision_clock(dataset, self.step))
         self._reads_days = "long_term" in network.streams
 
-    def stretches(self, part: Part, *, on_stride_only: bool) -> list[Stretch]:
-        """The segments of a part with the decisions that fall in them."""
-        return [
-            self._stretch(segment.first_step, segment.last_step, segment.rows)
-            for segment in self.dataset.segments(part, on_stride_only=on_stride_only)
-        ]
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """(N,) whether the network forecasts the label of each row of the index."""
+        return ((self.target >= 0) & (self.horizon >= 0)).numpy()
+
+    def stretches(self, part: Part, *, on_stride_only: bool, every_label: bool = False) -> list[Stretch]:
+        """The segments of a part with the decisions that fall in them.
+
+        Args:
+            part: Part of the split.
+            on_stride_only: Whether the training phases are left out.
+            every_label: Whether decisions of all targets over all horizons that the network forecasts are wanted, not
+                of the primary ones alone.
+        """
+        segments = self.dataset.segments(part, on_stride_only=on_stride_only, every_label=every_label)
+        chosen = [(segment, segment.rows[self.answered[segment.rows]]) for segment in segments]
+        return [self._stretch(segment.first_step, segment.last_step, rows) for segment, rows in chosen if len(rows)]
 
     def _stretch(self, first_step: int, last_step: int, rows: NDArray[np.int64]) -> Stretch:
         steps = self.step[rows]
@@ -115,6 +130,8 @@ class SegmentFeed:
             view_phase=tuple(phase for _, phase in views),
             decision_view=torch.from_numpy(np.concatenate(decision_view)),
             decision_patches=torch.from_numpy(np.concatenate(decision_patches)),
+            decision_target=self.target[at],
+            decision_horizon=self.horizon[at],
             sigma_bps=self.sigma[at],
             clock=None if self._clock is None else self._clock[at],
             days=self._daily_vectors(days) if self._reads_days else None,
@@ -214,6 +231,12 @@ def steps_per_epoch(stretches: Sequence[Stretch], segments_per_step: int) -> int
 def loader(batches: IterableDataset[SegmentBatch]) -> DataLoader[SegmentBatch]:
     """Hand on ready batches, in this process."""
     return DataLoader(batches, batch_size=None, num_workers=0)
+
+
+def _positions(values: pl.Series, answered: Sequence[Any]) -> Tensor:
+    """(N,) int64 positions of values among those that are answered, -1 where they are not."""
+    found = values.replace_strict(list(answered), list(range(len(answered))), default=-1, return_dtype=pl.Int64)
+    return torch.from_numpy(found.to_numpy().copy())
 
 
 def _step_features(dataset: Dataset, network: Network) -> Tensor:

@@ -11,17 +11,23 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from trademl_assets.datasets.fold_view import view_of_fold, weighed_anew
 from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.parameters import Part
+from trademl_assets.datasets.trainable import refuse_untrainable
+from trademl_assets.datasets.weights import WeightParameters
 from trademl_assets.datasets.windows import Dataset, open_dataset
+from trademl_assets.models.answers import refuse_unanswered
 from trademl_assets.models.inputs import ModelInputs, inputs_of
 from trademl_assets.models.network import Network
 from trademl_assets.models.registry import ModelParameters
-from trademl_assets.scoring.calibration import ensemble_logits, temperature_log_loss
+from trademl_assets.scoring.temperature import ensemble_logits, temperature_log_loss
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.artifact import load_network, predict_logits, read_sidecar, write_member
 from trademl_assets.training.data import SegmentFeed
-from trademl_assets.training.member import Report, TrainedMember, build_network, train_member
+from trademl_assets.training.loss_parameters import keeps_probabilities
+from trademl_assets.training.losses import without_class_weights
+from trademl_assets.training.member import OnEpoch, Report, TrainedMember, build_network, train_member
 from trademl_assets.training.module import VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import TrainingSpec
 from trademl_assets.training.results import (
@@ -38,10 +44,22 @@ from trademl_assets.training.results import (
     write_predictions,
 )
 
-_PREDICTED: dict[str, tuple[Part, ...]] = {"fit": ("validation", "calibration", "test"), "search": ("validation",)}
+_PREDICTED: dict[str, tuple[Part, ...]] = {
+    "fit": ("validation", "calibration", "test", "degradation"),
+    "search": ("validation",),
+}
+"""By mode; a part that the dataset does not have is passed over."""
 
 
-def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Report) -> None:
+def fit_members(
+    spec: TrainingSpec,
+    *,
+    processes: int,
+    writes: bool,
+    report: Report,
+    on_epoch: OnEpoch = lambda _epoch, _loss: None,
+    opened: Dataset | None = None,
+) -> None:
     """Train all members of a specification and write the results.
 
     Args:
@@ -49,6 +67,8 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
         processes: Processes that train together.
         writes: Whether this process is the one that writes.
         report: Takes lines of progress.
+        on_epoch: Takes every epoch of every member and its validation log-loss; what it raises ends the training.
+        opened: The dataset as `open_training_data` gives it, where a process trains on it more than once.
 
     Raises:
         TrainingError: A loss is not a number.
@@ -57,7 +77,7 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
     """
     folder = Path(spec.output_folder)
     store = ArtifactStore.at(Path(spec.store_root))
-    dataset = open_dataset(store, spec.experiment)
+    dataset = open_training_data(spec) if opened is None else opened
     model = ModelParameters.model_validate_json(json.dumps({"family": spec.family, "parameters": spec.model}))
     inputs = inputs_of(dataset)
     dataset_hash = store.require(DATASET_ASSET, spec.experiment).content_hash
@@ -65,7 +85,9 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
     if writes:
         _clear(folder, spec, key)
     report(f"{spec.model_name} on {spec.experiment}: computing step features of {dataset.steps} steps", {})
-    feed = SegmentFeed(dataset, build_network(model, inputs))
+    network = build_network(model, inputs)
+    refuse_unanswered(inputs, network.targets)
+    feed = SegmentFeed(dataset, network)
     members: list[TrainedMember] = []
     for number, seed in enumerate(spec.seeds, start=1):
         found = read_sidecar(folder, seed)
@@ -83,6 +105,7 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
             processes=processes,
             position=(number, len(spec.seeds)),
             report=report,
+            on_epoch=on_epoch,
         )
         members.append(member)
         report(
@@ -95,6 +118,30 @@ def fit_members(spec: TrainingSpec, *, processes: int, writes: bool, report: Rep
     if writes:
         _write_results(folder, spec, dataset, feed, members)
         shutil.rmtree(folder / CHECKPOINTS_FOLDER, ignore_errors=True)
+
+
+def open_training_data(spec: TrainingSpec) -> Dataset:
+    """Open the dataset of a specification as it is trained on: one of its folds, weighed as stated.
+
+    Raises:
+        ConfigError: No model is trained on such a dataset, or it has no such fold.
+        StorageError: It cannot be read.
+    """
+    dataset = open_dataset(ArtifactStore.at(Path(spec.store_root)), spec.experiment)
+    refuse_untrainable(dataset)
+    return view_of_data(dataset, spec)
+
+
+def view_of_data(dataset: Dataset, spec: TrainingSpec) -> Dataset:
+    """Look at an opened dataset as a specification states it.
+
+    Raises:
+        ConfigError: It has no such fold.
+    """
+    view = dataset if spec.fold is None else view_of_fold(dataset, spec.fold)
+    if spec.weights is None:
+        return view
+    return weighed_anew(view, WeightParameters.model_validate_json(json.dumps(spec.weights)))
 
 
 def _key(spec: TrainingSpec, dataset_hash: str) -> str:
@@ -119,8 +166,14 @@ def _clear(folder: Path, spec: TrainingSpec, key: str) -> None:
 
 def _restored(folder: Path, sidecar: dict[str, Any]) -> TrainedMember:
     network = load_network(folder / f"{member_name(sidecar['seed'])}.safetensors", sidecar)
+    weights = sidecar["class_weights"]
     return TrainedMember(
-        sidecar["seed"], network, sidecar["epochs"], sidecar["best_epoch"], sidecar[VALIDATION_LOG_LOSS]
+        sidecar["seed"],
+        network,
+        sidecar["epochs"],
+        sidecar["best_epoch"],
+        sidecar[VALIDATION_LOG_LOSS],
+        None if weights is None else tuple(weights),
     )
 
 
@@ -138,6 +191,8 @@ def _sidecar(
         "dataset_content_hash": dataset_hash,
         "code_version": spec.code_version,
         "inputs": inputs.as_json(),
+        "class_weights": None if member.class_weights is None else list(member.class_weights),
+        "keeps_probabilities": keeps_probabilities(spec.training.loss),
         "epochs": member.epochs,
         "best_epoch": member.best_epoch,
         VALIDATION_LOG_LOSS: member.validation_log_loss,
@@ -151,10 +206,11 @@ def _write_results(
     segments = spec.training.segments_per_step
     samples = dataset.index["sample"].to_numpy()
     frames, log_loss = [], {}
-    for part in _PREDICTED[spec.mode]:
+    there = set(dataset.index["part"].unique())
+    for part in (each for each in _PREDICTED[spec.mode] if each in there):
         rows = [predict_logits(feed, member.network, part, segments, on_stride_only=True) for member in members]
         labels = dataset.index["label"].to_numpy()[rows[0].positions]
-        ensemble = ensemble_logits(np.stack([each.logits for each in rows]))
+        ensemble = ensemble_logits(_without_class_weights(np.stack([each.logits for each in rows]), members))
         log_loss[part] = temperature_log_loss(ensemble, labels, 1.0)
         frames += [
             _frame(samples[each.positions], member.seed, each.logits)
@@ -184,8 +240,16 @@ def _write_results(
             "streams": list(members[0].network.streams),
             "classes": dataset.classes,
             "predictions": predictions.height,
+            "class_weights": members[0].class_weights,
+            "keeps_probabilities": keeps_probabilities(spec.training.loss),
         },
     )
+
+
+def _without_class_weights(logits: NDArray[np.float64], members: list[TrainedMember]) -> NDArray[np.float64]:
+    """(members, N, C) logits as predicted, the shift by the loss's class weights taken out."""
+    undone: NDArray[np.float64] = without_class_weights(torch.from_numpy(logits), members[0].class_weights).numpy()
+    return undone
 
 
 def _frame(samples: NDArray[np.int64], seed: int, logits: NDArray[np.float64]) -> pl.DataFrame:

@@ -15,13 +15,16 @@ from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.network import Network
 from trademl_assets.models.registry import MODELS, ModelParameters
-from trademl_assets.training.callbacks import HistoryCallback, ProgressCallback
+from trademl_assets.training.callbacks import EpochCallback, HistoryCallback, ProgressCallback
 from trademl_assets.training.checkpoints import DurableCheckpointIO, read_checkpoint
 from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.loss_parameters import Loss
+from trademl_assets.training.losses import fit_class_weights
 from trademl_assets.training.module import VALIDATION_LOG_LOSS, FeedModule, MemberModule
 from trademl_assets.training.parameters import TrainingParameters
 
 Report = Callable[[str, dict[str, Any]], None]
+OnEpoch = Callable[[int, float], None]
 _PREFIX = "network."
 
 
@@ -35,6 +38,7 @@ class TrainedMember:
         epochs: One row of metrics an epoch.
         best_epoch: Epoch whose weights these are.
         validation_log_loss: Their validation log-loss in nats.
+        class_weights: Of the loss, which shift the probabilities; None where it has none.
     """
 
     seed: int
@@ -42,6 +46,7 @@ class TrainedMember:
     epochs: list[dict[str, float]]
     best_epoch: int
     validation_log_loss: float
+    class_weights: tuple[float, ...] | None
 
 
 def build_network(model: ModelParameters, inputs: ModelInputs) -> Network:
@@ -60,6 +65,7 @@ def train_member(
     processes: int = 1,
     position: tuple[int, int] = (1, 1),
     report: Report = lambda _line, _facts: None,
+    on_epoch: OnEpoch = lambda _epoch, _loss: None,
 ) -> TrainedMember:
     """Train a member and restore the weights with the least validation log-loss.
 
@@ -75,6 +81,7 @@ def train_member(
         processes: Processes that train together, started by torchrun.
         position: Number of this member and of all.
         report: Takes lines of progress.
+        on_epoch: Takes every epoch and its validation log-loss; what it raises ends the training.
 
     Raises:
         TrainingError: The loss is not a number, or no epoch was finished.
@@ -83,7 +90,8 @@ def train_member(
     seed_everything(seed, verbose=False)
     network = build_network(model, inputs)
     data = FeedModule(feed, parameters, seed)
-    module = MemberModule(network, parameters, data.steps_per_epoch * parameters.max_epochs)
+    weights = training_class_weights(parameters.loss, feed, inputs.classes)
+    module = MemberModule(network, parameters, data.steps_per_epoch * parameters.max_epochs, weights)
     history = HistoryCallback()
     best = ModelCheckpoint(
         dirpath=folder,
@@ -104,6 +112,7 @@ def train_member(
         history,
         ProgressCallback(report, *position, parameters.progress_seconds),
         best,
+        EpochCallback(on_epoch),
     ]
     trainer = _trainer(parameters, folder, callbacks, processes)
     if trainer.is_global_zero:
@@ -118,8 +127,18 @@ def train_member(
     network.load_state_dict({name.removeprefix(_PREFIX): value for name, value in state.items()})
     losses = [row[VALIDATION_LOG_LOSS] for row in history.epochs]
     return TrainedMember(
-        seed, network.cpu().eval(), history.epochs, losses.index(min(losses)), float(best.best_model_score)
+        seed, network.cpu().eval(), history.epochs, losses.index(min(losses)), float(best.best_model_score), weights
     )
+
+
+def training_class_weights(loss: Loss, feed: SegmentFeed, classes: int) -> tuple[float, ...] | None:
+    """Return the class weights of a loss, fitted on the training labels of a feed; None where it has none.
+
+    Raises:
+        ConfigError: They do not fit the classes.
+    """
+    training = (feed.dataset.index["part"] == "train").to_numpy() & feed.answered
+    return fit_class_weights(loss, feed.label.numpy()[training], feed.weight.double().numpy()[training], classes)
 
 
 def _averaging(parameters: TrainingParameters) -> Sequence[Callback]:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.network import Network, SegmentBatch
 from trademl_assets.training.data import HeldOut, SegmentFeed, Share, TrainingEpoch, loader, steps_per_epoch
-from trademl_assets.training.losses import sample_loss, weighted_mean
+from trademl_assets.training.losses import sample_loss, weighted_mean, without_class_weights
 from trademl_assets.training.parameters import OptimiserParameters, TrainingParameters
 
 VALIDATION_LOG_LOSS = "validation_log_loss"
@@ -25,17 +25,25 @@ class MemberModule(LightningModule):
         network: The network.
         parameters: How it is trained.
         total_steps: Steps of optimisation of all epochs.
+        class_weights: Of the loss, as they were fitted.
 
     Raises:
         ConfigError: The loss does not fit the network.
     """
 
-    def __init__(self, network: Network, parameters: TrainingParameters, total_steps: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        parameters: TrainingParameters,
+        total_steps: int,
+        class_weights: tuple[float, ...] | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self._stated = parameters
         self._total_steps = total_steps
-        self._loss = sample_loss(parameters.loss, network)
+        self._class_weights = class_weights
+        self._loss = sample_loss(parameters.loss, network, class_weights)
         self._validation: list[tuple[Tensor, Tensor]] = []
         self._training: list[tuple[float, float]] = []
 
@@ -53,11 +61,18 @@ class MemberModule(LightningModule):
             )
         weight = float(batch.weights.sum())
         self._training.append((float(loss.detach()) * batch.total_weight / self.trainer.world_size, weight))
-        return loss
+        penalty = self.network.penalty()
+        return loss if penalty is None else loss + penalty
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """Step, then bring the weights to what the network asks of them."""
+        super().optimizer_step(*arguments, **named)
+        self.network.constrain()
 
     def validation_step(self, batch: SegmentBatch, batch_index: int) -> None:  # noqa: ARG002 -- Lightning's signature
-        """Collect log-losses; every process sees the whole of validation."""
-        losses = nn.functional.cross_entropy(self.network(batch), batch.labels, reduction="none")
+        """Collect log-losses, class weights undone; every process sees the whole of validation."""
+        logits = without_class_weights(self.network(batch), self._class_weights)
+        losses = nn.functional.cross_entropy(logits, batch.labels, reduction="none")
         self._validation.append((losses.sum(), torch.ones_like(losses).sum()))
 
     def on_validation_epoch_end(self) -> None:
@@ -103,8 +118,8 @@ class FeedModule(LightningDataModule):
         self._feed = feed
         self._size = parameters.segments_per_step
         self._seed = seed
-        self._training = feed.stretches("train", on_stride_only=False)
-        self._held_out = feed.stretches("validation", on_stride_only=True)
+        self._training = feed.stretches("train", on_stride_only=False, every_label=True)
+        self._held_out = feed.stretches("validation", on_stride_only=True, every_label=True)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -1,15 +1,15 @@
 """Typed parameters of a training, free of torch; and the specification that its process is given."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.training.loss_parameters import Loss
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Devices = Literal["auto", "cpu", "1", "2"]
-Loss = Literal["cross_entropy", "likelihood"]
 
 
 class OptimiserParameters(Parameters):
@@ -54,7 +54,7 @@ class TrainingParameters(Parameters):
         max_epochs: Passes over the training segments, each at one random phase.
         segments_per_step: Segments whose decisions make one step of optimisation.
         weight_average_decay: Of the exponential moving average of weights that is validated and kept; null for none.
-        loss: `cross_entropy` of the classes, or `likelihood` of the return (needs a distribution head).
+        loss: What is minimised; validation is always judged by the log-loss.
         optimiser: Rates and decay.
         early_stopping: When to end.
         progress_seconds: Least time between two lines of progress.
@@ -86,6 +86,8 @@ class TrainingSpec(Parameters):
         output_folder: Scratch folder of the results.
         mode: `fit` predicts validation, calibration and test; `search` predicts validation only, so that a study
             cannot see the held-out blocks.
+        fold: Fold of the dataset, counted from 0, that stands in for its train and validation blocks; None for those.
+        weights: Weights of the dataset's training rows in place of its own, as plain values; None leaves them.
         code_version: Recorded in the sidecars.
     """
 
@@ -98,4 +100,12 @@ class TrainingSpec(Parameters):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     output_folder: str
     mode: Literal["fit", "search"]
+    fold: Annotated[int, Field(ge=0)] | None
+    weights: dict[str, Any] | None
     code_version: str
+
+    @model_validator(mode="after")
+    def _fold_is_searched(self) -> Self:
+        if self.fold is not None and self.mode != "search":
+            raise ValueError("a fold has no calibration and test rows to predict: train it with mode search")
+        return self

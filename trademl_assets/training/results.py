@@ -18,7 +18,7 @@ HISTORY_FILE = "history.json"
 PREDICTIONS_FILE = "predictions.parquet"
 FAILURE_FILE = "failure.json"
 CHECKPOINTS_FOLDER = "checkpoints"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def member_name(seed: int) -> str:

@@ -39,6 +39,7 @@ def candle_values(**changes: Any) -> dict[str, Any]:
         **example,
         "series_from": "candles",
         "target": "ONE",
+        "pooled_with": [],
         "instruments": list(NAMES),
         "first_day": DAY.isoformat(),
         "last_day": (DAY + timedelta(days=2)).isoformat(),

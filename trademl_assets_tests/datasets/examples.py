@@ -15,6 +15,7 @@ def stated() -> dict[str, Any]:
     return {
         "series_from": "grid",
         "target": "FOLLOW",
+        "pooled_with": [],
         "instruments": ["LEAD", "FOLLOW"],
         "first_day": FIRST.isoformat(),
         "last_day": (FIRST + timedelta(days=DAYS - 1)).isoformat(),

@@ -40,7 +40,7 @@ def market_of(mids: Any, *, unseen: Any = (), bars: np.ndarray | None = None, **
     )
     parameters = parameters_of(values)
     context = DailyContext((), {}, ())
-    return Ingredients(parameters, FRAME, (FIRST,), series, context, parameters.layout.blocks, {}, {})
+    return Ingredients(parameters, FRAME, (FIRST,), series, context, parameters.layout.blocks, {}, {}, "FOLLOW")
 
 
 def with_series(ingredients: Ingredients, rows: list[tuple[int, int, float]]) -> Ingredients:

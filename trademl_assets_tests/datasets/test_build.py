@@ -142,6 +142,19 @@ def test_the_same_inputs_give_the_same_content(tmp_path: Path, filled_store: Art
     assert other.require("dataset", "example").content_hash == first.content_hash
 
 
+def test_datasets_share_a_feature_pipeline_where_labels_split_and_weights_alone_differ(
+    example_parts: DatasetParts,
+) -> None:
+    found, other = parameters_of(stated()).feature_pipeline_id, stated()
+    assert example_parts.recipe["feature_pipeline_id"] == found
+    other["labels"]["horizons_seconds"] = [600]
+    other["split"]["embargo_seconds"] = 7200
+    other["weights"] = {"parts": [{"kind": "uniqueness"}]}
+    assert parameters_of(other).feature_pipeline_id == found
+    other["sigma"]["floor_bps"] = 0.02
+    assert parameters_of(other).feature_pipeline_id != found
+
+
 def test_a_missing_grid_day_is_named(tmp_path: Path) -> None:
     store = ArtifactStore.at(tmp_path)
     write_grid_day(store, FIRST)

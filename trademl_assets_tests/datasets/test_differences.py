@@ -37,6 +37,21 @@ def test_a_changed_parameter_shows_with_what_came_of_it(tmp_path: Path):
     assert of(found, "data") == {}
 
 
+def test_a_decision_over_two_horizons_is_two_samples(tmp_path: Path):
+    store = make_store(tmp_path)
+    values = stated()
+    barriers = {"kind": "sigma"}
+    values["labels"] |= {
+        "horizons_seconds": [900, 1800],
+        "kind": "triple_barrier",
+        "parameters": {"side": "long", "barriers": barriers, "target": 1.0, "stop": 1.0, "max_path_gap_seconds": 240},
+    }
+    write_experiment(store, "one", parameters_of(values))
+    one = open_dataset(store, "one")
+    assert one.index.select("t0", "t1").is_duplicated().any(), "a touch ends the labels of both horizons"
+    assert differences(one, open_dataset(store, "one")) == []
+
+
 def test_other_content_of_a_day_shows_as_data(tmp_path: Path):
     left, right = make_store(tmp_path / "left"), make_store(tmp_path / "right")
     write_grid_day(right, FIRST, seed=5)

@@ -94,6 +94,69 @@ def test_combinatorial_folds_are_those_of_lopez_de_prado(groups: int, test_group
         assert trained.tolist() == (expected & whole).tolist()
 
 
+SKFOLIO: dict[tuple[int, int, int, int, int], list[list[tuple[int, int]]]] = {
+    (60, 4, 2, 2, 1): [
+        [(33, 60)],
+        [(18, 28), (48, 60)],
+        [(18, 43)],
+        [(0, 13), (48, 60)],
+        [(0, 13), (33, 43)],
+        [(0, 28)],
+    ],
+    (100, 5, 2, 4, 6): [
+        [(50, 100)],
+        [(30, 36), (70, 100)],
+        [(30, 56), (90, 100)],
+        [(30, 76)],
+        [(0, 16), (70, 100)],
+        [(0, 16), (50, 56), (90, 100)],
+        [(0, 16), (50, 76)],
+        [(0, 36), (90, 100)],
+        [(0, 36), (70, 76)],
+        [(0, 56)],
+    ],
+    (47, 3, 2, 5, 0): [[(35, 47)], [(20, 25)], [(0, 10)]],
+    (90, 6, 3, 3, 5): [
+        [(53, 90)],
+        [(38, 42), (68, 90)],
+        [(38, 57), (83, 90)],
+        [(38, 72)],
+        [(23, 27), (68, 90)],
+        [(23, 27), (53, 57), (83, 90)],
+        [(23, 27), (53, 72)],
+        [(23, 42), (83, 90)],
+        [(23, 42), (68, 72)],
+        [(23, 57)],
+        [(0, 12), (68, 90)],
+        [(0, 12), (53, 57), (83, 90)],
+        [(0, 12), (53, 72)],
+        [(0, 12), (38, 42), (83, 90)],
+        [(0, 12), (38, 42), (68, 72)],
+        [(0, 12), (38, 57)],
+        [(0, 27), (83, 90)],
+        [(0, 27), (68, 72)],
+        [(0, 27), (53, 57)],
+        [(0, 42)],
+    ],
+}
+"""Training rows of skfolio 1.12.2's CombinatorialPurgedCV, as half-open ranges for each fold, recorded from it; by
+rows, n_folds, n_test_folds, purged_size and embargo_size."""
+
+
+@pytest.mark.parametrize("case", SKFOLIO)
+def test_combinatorial_folds_train_on_the_rows_of_skfolio(case: tuple[int, int, int, int, int]) -> None:
+    rows, groups, test_groups, purged, embargo = case
+    folds = lay_combinations(Development.of((Block("train", 0, rows * SECOND),), 0), groups, test_groups, 1)
+    t0 = np.arange(rows) * SECOND
+    t1 = t0 + (purged + 1) * SECOND  # a label of n rows reaches n - 1 rows beyond its own
+    assert len(folds) == len(SKFOLIO[case])
+    for fold, ranges in zip(folds, SKFOLIO[case], strict=True):
+        trained, _ = fold_rows(fold, t0, t1, purged + embargo)
+        expected = {row for first, last in ranges for row in range(first, last)}
+        unknown = set(range(rows - purged, rows))  # labels that end after the data, which skfolio does not look at
+        assert set(np.flatnonzero(trained).tolist()) == expected - unknown
+
+
 def test_every_group_is_tested_in_as_many_folds_as_there_are_paths() -> None:
     development = Development.of((Block("train", 0, 60 * SECOND),), 0)
     folds = lay_combinations(development, 6, 2, 1)

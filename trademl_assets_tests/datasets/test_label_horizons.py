@@ -58,8 +58,11 @@ KINDS: dict[str, tuple[str, dict[str, Any], int]] = {
 }
 
 
+WEIGHTS = [{"kind": "uniqueness"}, {"kind": "balanced_classes"}, {"kind": "exponential_age", "half_life_days": 1.0}]
+
+
 def with_labels(**labels: Any) -> Any:
-    values = stated()
+    values = stated() | {"weights": {"parts": labels.pop("weights", [])}}
     values["labels"] |= labels
     return parameters_of(values)
 
@@ -121,15 +124,17 @@ def test_labels_of_several_horizons_are_honest(store: ArtifactStore, horizons: D
 def test_every_horizon_is_labelled_purged_and_weighed_as_if_it_were_alone(
     store: ArtifactStore, horizons: DatasetParts
 ) -> None:
+    weighed = build_dataset(store, with_labels(horizons_seconds=HORIZONS, weights=WEIGHTS), FRAME)
     for horizon in HORIZONS:
-        alone = build_dataset(store, with_labels(horizons_seconds=[horizon]), FRAME)
-        rows = horizons.index.filter(pl.col("horizon_seconds") == horizon)
+        alone = build_dataset(store, with_labels(horizons_seconds=[horizon], weights=WEIGHTS), FRAME)
+        rows = weighed.index.filter(pl.col("horizon_seconds") == horizon)
         assert rows.drop("sample").equals(alone.index.drop("sample"))
-        edges = stated_edges(horizons.recipe)[horizon]
-        assert edges.tolist() == stated_edges(alone.recipe)[horizon].tolist()
+        assert rows["weight"].n_unique() > 100
+        edges = stated_edges(horizons.recipe)["FOLLOW"][horizon]
+        assert edges.tolist() == stated_edges(alone.recipe)["FOLLOW"][horizon].tolist()
     assert horizons.index["t0"].is_sorted()
     assert horizons.index["sample"].to_list() == list(range(horizons.index.height))
-    assert horizons.recipe["boundaries_bps"] == stated_edges(horizons.recipe)[900].tolist()
+    assert horizons.recipe["boundaries_bps"] == stated_edges(horizons.recipe)["FOLLOW"][900].tolist()
 
 
 def test_the_recipe_states_classes_and_warnings_of_every_horizon(horizons: DatasetParts) -> None:
@@ -159,9 +164,7 @@ def test_models_see_the_primary_horizon_unless_another_is_asked_for(opened: Data
 
 
 def test_uniqueness_is_that_of_training_labels_of_the_horizon_and_held_out_rows_weigh_one(store: ArtifactStore) -> None:
-    values = stated()
-    parts = [{"kind": "uniqueness"}, {"kind": "balanced_classes"}, {"kind": "exponential_age", "half_life_days": 1.0}]
-    index = build_dataset(store, parameters_of(values | {"weights": {"parts": parts}}), FRAME).index
+    index = build_dataset(store, with_labels(weights=WEIGHTS), FRAME).index
     train, held_out = (index.filter((pl.col("part") == "train") == inside) for inside in (True, False))
     t0, t1 = (train[name].to_physical().to_numpy() for name in ("t0", "t1"))
     assert train["uniqueness"].to_numpy() == pytest.approx(mean_uniqueness(t0, t1), rel=1e-6)

@@ -4,9 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trademl_assets.datasets.class_boundaries import FixedBoundaries, QuantileBoundaries, classify, fit_boundaries
-from trademl_assets.datasets.labels import decision_steps, forward_returns, valid_mids
+from trademl_assets.datasets.labels import decision_steps, forward_outcomes, forward_returns, valid_mids, without_gap
 from trademl_assets.datasets.series import GridSeries
 from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.grid.gaps import FILLED, MISSING, OBSERVED
+from trademl_assets_tests.datasets.label_market import market_of
 
 edges_lists = st.lists(st.floats(-100, 100), min_size=1, max_size=8, unique=True).map(sorted)
 
@@ -42,6 +44,24 @@ def test_filled_and_missing_and_old_mids_end_no_label() -> None:
     age = np.asarray([[0.1], [0.1], [0.1], [9.0]], np.float32)
     series = GridSeries(np.arange(4), np.ones((4, 1)), state, age, column, column, np.ones(4, np.uint8))
     assert valid_mids(series, 0, 5.0).tolist() == [True, False, False, False]
+
+
+@given(st.lists(st.sampled_from([OBSERVED, FILLED, MISSING]), min_size=1, max_size=30), st.integers(1, 8))
+def test_a_span_is_without_a_gap_where_no_step_of_it_is_missing(states: list[int], horizon: int) -> None:
+    state = np.asarray(states, np.uint8)[:, None]
+    column, steps = np.zeros(state.shape, np.float32), np.arange(len(states))
+    series = GridSeries(steps, np.ones(state.shape), state, column, column, column, np.ones(len(states), np.uint8))
+    found = without_gap(series, 0, steps, steps + horizon)
+    assert found.tolist() == [MISSING not in states[step : step + horizon + 1] for step in steps]
+
+
+def test_no_label_lies_across_a_gap_though_both_its_ends_were_observed() -> None:
+    market = market_of(np.linspace(100.0, 101.0, 40), unseen=[20, 21])
+    found = forward_outcomes(market, np.arange(5, 30), 900)
+    assert found.valid.tolist() == [step > 21 and step + 15 < 40 for step in range(5, 30)]
+    assert np.isnan(found.return_bps).tolist() == (~found.valid).tolist()
+    values = market.series.mid[:, 0]
+    assert np.isfinite(values[10] + values[25]), "the label of step 10 ends after the gap"
 
 
 @given(st.integers(2, 9), st.integers(0, 2**32))

@@ -65,7 +65,7 @@ def test_class_edges_are_fitted_where_another_part_is_left_without_a_sample(fill
     noisy = randomise_after(ingredients, ingredients.training_span_us[1], np.random.default_rng(0))
 
     assert class_edges(noisy) == state_edges(make_index(ingredients).edges, "return_bps")
-    with pytest.raises(DataQualityError, match=r"part 'calibration'.*partially_filled"):
+    with pytest.raises(DataQualityError, match=r"part 'validation' of FOLLOW has no sample.*mid_not_observed"):
         make_index(noisy)
 
 

@@ -60,6 +60,8 @@ def test_an_instant_without_a_decision_names_the_nearest(dataset: Dataset) -> No
     with pytest.raises(ConfigError, match="write it as"):
         dataset.sample("noon")
     with pytest.raises(ConfigError, match="nearest are none at all"):
+        dataset.sample("2024-01-06T15:10", horizon_seconds=60)
+    with pytest.raises(ConfigError, match="no labels of 'LEAD' -> one of FOLLOW"):
         dataset.sample("2024-01-06T15:10", instrument="LEAD")
 
 

@@ -13,7 +13,7 @@ from trademl_assets.datasets.buffer_ring import BufferRing
 from trademl_assets.datasets.build import DatasetParts
 from trademl_assets.datasets.sampling_order import SamplingOrder, Share
 from trademl_assets.datasets.segment_reader import SegmentReader
-from trademl_assets.datasets.window_copies import Runs, copy_rows
+from trademl_assets.datasets.window_copies import Runs, copy_rows, runs_by_file
 from trademl_assets.datasets.window_reader import WindowReader
 from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError
@@ -162,6 +162,25 @@ def test_what_lies_before_the_dataset_is_refused_or_left_out(dataset: Dataset) -
         reader.read(rows[-9:])
     with pytest.raises(ConfigError, match="no stream 'bars'"):
         WindowReader(dataset, ["bars"], scaling=False, buffers=1, batch_samples=1, threads=0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=8), st.integers(1, 25), st.integers(1, 11))
+def test_windows_are_cut_at_the_ends_of_files_each_file_once_in_order(
+    first: list[int], length: int, file_rows: int
+) -> None:
+    found = list(runs_by_file(np.array(first), length, file_rows))
+
+    numbers = [number for number, _ in found]
+    assert numbers == sorted(set(numbers))
+    target = np.full(len(first) * length, -1)
+    for number, runs in found:
+        for source_row, target_row, count in zip(*runs.where, strict=True):
+            assert count >= 1
+            assert source_row + count <= file_rows
+            assert (target[target_row : target_row + count] == -1).all()
+            target[target_row : target_row + count] = number * file_rows + np.arange(source_row, source_row + count)
+    np.testing.assert_array_equal(target.reshape(-1, length), np.array(first)[:, None] + np.arange(length))
 
 
 def test_runs_outside_are_refused_before_memory_is_touched() -> None:

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from trademl_assets.evaluation.judge import EvaluationParameters
 from trademl_assets.scoring.predictions import CalibratedPredictions, calibrate_predictions
+from trademl_assets_tests.scoring.limits import calibration_values
 
 STEP_SECONDS, HORIZON_STEPS, STEPS_A_DAY = 300, 6, 288
 EDGES_BPS = np.array([-20.0, -5.0, 5.0, 20.0])
@@ -17,12 +18,7 @@ INSTANT = pl.Datetime("us", "UTC")
 
 def evaluation_parameters(**changes) -> EvaluationParameters:
     values = {
-        "calibration": {
-            "min_effective_temperature": 100,
-            "lowest_temperature": 0.05,
-            "highest_temperature": 20,
-            "log_temperature_prior_sd": 0.2,
-        },
+        "calibration": calibration_values(),
         "baselines": {"volatility_bins": 10, "pseudo_counts": 5},
         "minimum_effective_test": 100,
         "minimum_blocks": 5,

@@ -18,6 +18,7 @@ from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.scoring.divergence import share_of_best
 from trademl_assets.scoring.predictions import class_columns
 from trademl_assets_tests.evaluation.examples import EDGES_BPS, Example, evaluation_parameters, make_example
+from trademl_assets_tests.scoring.limits import calibration_values
 
 PARAMETERS = evaluation_parameters()
 NAMES = interval_names(np.asarray(EDGES_BPS))
@@ -57,14 +58,7 @@ def test_noise_is_seldom_called_skill():
 def test_a_model_worse_than_volatility_alone_has_no_skill():
     found = _judge(
         make_example(signal=0.0, sharpness=4.0),
-        evaluation_parameters(
-            calibration={
-                "min_effective_temperature": 100,
-                "lowest_temperature": 1.0,
-                "highest_temperature": 1.0,
-                "log_temperature_prior_sd": 0.2,
-            }
-        ),
+        evaluation_parameters(calibration=calibration_values(lowest_temperature=1.0, highest_temperature=1.0)),
     )
     assert found.verdict == "no skill"
     assert "above the" in found.sentence

@@ -139,7 +139,7 @@ def rows_of(days: Sequence[int], per_day: int, classes: int = 3) -> ControlRows:
     t0 = np.concatenate([day * DAY_US + np.arange(per_day) * 3_600_000_000 for day in days])
     labels = np.random.default_rng(len(t0)).integers(0, classes, len(t0))
     features = np.zeros((len(t0), 1), np.float32)
-    return ControlRows(features, labels, classes, t0, t0 + 1, np.arange(len(t0)) < len(t0) * 2 // 3, ())
+    return ControlRows(features, labels, classes, t0, t0 + 1, np.arange(len(t0)) < len(t0) * 2 // 3, (), "ONE")
 
 
 @given(st.sets(st.integers(0, 40), min_size=1, max_size=9), st.integers(1, 24), st.integers(0, 99))

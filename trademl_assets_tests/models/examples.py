@@ -1,6 +1,7 @@
 """Small inputs and parameters of the dual-channel network, and batches made of random streams."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,18 @@ BOUNDARIES = (-20.0, -5.0, 0.0, 5.0, 20.0)
 def stated(**changes: Any) -> dict[str, Any]:
     """Parameters as YAML would give them; `a__b=1` changes the key b of a."""
     values: dict[str, Any] = {
+        "instruments": None,
         "book": {
+            "kind": "bands",
+            "slots": None,
             "slots_per_band": 3,
             "features": ["imbalance", "depth", "presence", "distance_imbalance", "distance"],
         },
         "price": True,
         "mask": True,
         "clock": True,
-        "patch": {
+        "encoder": {
+            "kind": "patch",
             "steps": PATCH,
             "shared_by_instruments": True,
             "step_width": 6,
@@ -54,6 +59,9 @@ def stated(**changes: Any) -> dict[str, Any]:
             "largest_log_scale": 3.0,
             "initial_log_scale_spread": 0.3,
         },
+        "answers": {"horizons": "primary", "targets": "primary", "target_embedding_width": None},
+        "initialisers": [],
+        "regularisation": [],
     }
     for path, value in changes.items():
         holder = values
@@ -82,12 +90,23 @@ def inputs() -> ModelInputs:
         "clock": stream((CLOCK,), tuple(f"c{n}" for n in range(CLOCK)), LOOKBACK, 4),
         "long_term": stream((STATISTICS, ASSETS), tuple(f"s{n}" for n in range(STATISTICS)), DAYS, 5),
     }
-    return ModelInputs(streams, ("LEAD", "FOLLOW"), "FOLLOW", 10, BOUNDARIES, len(BOUNDARIES) + 1)
+    instruments = ("LEAD", "FOLLOW")
+    return ModelInputs(
+        streams, instruments, "FOLLOW", ("FOLLOW",), (900,), 10, BOUNDARIES, ((BOUNDARIES,),), len(BOUNDARIES) + 1
+    )
 
 
-def network(seed: int = 0, **changes: Any) -> DualChannel:
+def pooled_inputs() -> ModelInputs:
+    """Labels of both instruments over two horizons, each with edges of its own."""
+    edges = tuple(
+        tuple(tuple(edge * scale * root for edge in BOUNDARIES) for root in (1.0, 2.0)) for scale in (1.0, 1.5)
+    )
+    return replace(inputs(), targets=("FOLLOW", "LEAD"), horizons_seconds=(900, 3600), edges_bps=edges)
+
+
+def network(seed: int = 0, known: ModelInputs | None = None, **changes: Any) -> DualChannel:
     torch.manual_seed(seed)
-    return build_dual_channel(parameters_of(stated(**changes)), inputs()).eval()
+    return build_dual_channel(parameters_of(stated(**changes)), known or inputs()).eval()
 
 
 def raw_streams(steps: int, seed: int) -> dict[str, Tensor]:
@@ -114,6 +133,8 @@ def batch_of(
         view_phase=tuple(phase for _, phase in views),
         decision_view=torch.from_numpy(at[:, 0].copy()),
         decision_patches=torch.from_numpy(at[:, 1].copy()),
+        decision_target=torch.zeros(count, dtype=torch.int64),
+        decision_horizon=torch.zeros(count, dtype=torch.int64),
         sigma_bps=torch.from_numpy(np.exp(draws[:, 0] / 4 + 2).astype(np.float32)),
         clock=torch.from_numpy(draws[:, 2:].astype(np.float32)),
         days=torch.from_numpy(rng.normal(size=(2, DAYS, STATISTICS, ASSETS)).astype(np.float32)),

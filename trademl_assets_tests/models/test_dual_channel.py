@@ -79,7 +79,7 @@ def test_nothing_after_the_decision_is_read(kind: str) -> None:
 
 @pytest.mark.parametrize("pooling", ["mean", "linear"])
 def test_tokens_at_any_phase_equal_encoding_from_there(pooling: str) -> None:
-    made = network(patch__pooling=pooling)
+    made = network(encoder__pooling=pooling)
     steps = features(made, 5)
     for phase in range(PATCH):
         shared = made.encoder(batch_of(steps[None], [(0, 0), (0, phase)], [(0, 1)]))[1]
@@ -129,8 +129,8 @@ def test_kernels_longer_than_the_look_back_are_refused() -> None:
 
 
 def test_a_patch_that_does_not_divide_the_look_back_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"patch\.steps"):
-        network(patch__steps=7)
+    with pytest.raises(ConfigError, match="does not divide"):
+        network(encoder__steps=7)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_parameters_that_contradict_each_other_are_refused(changes: dict[str, An
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_every_weight_takes_part(shared: bool) -> None:  # noqa: FBT001 -- a test's parameter
-    made = network(patch__shared_by_instruments=shared).train()
+    made = network(encoder__shared_by_instruments=shared).train()
     assert made.context is not None
     torch.nn.init.normal_(made.context.layer.weight)
     batch = batch_of(features(made, 10)[None], [(0, 0)], [(0, n) for n in range(1, 20)])
@@ -181,9 +181,26 @@ def test_forget_gates_begin_with_their_bias() -> None:
 
 
 def test_classes_that_are_not_cut_by_the_return_need_the_softmax_head() -> None:
-    barriers = replace(inputs(), boundaries_bps=None, classes=3)
+    barriers = replace(inputs(), boundaries_bps=None, edges_bps=None, classes=3)
     softmax = build_dual_channel(parameters_of(stated(head={"kind": "softmax"})), barriers)
     assert softmax(batch_of(features(softmax, 1)[None], [(0, 0)], [(0, 8)])).shape == (1, 3)
     assert ModelInputs.from_json(barriers.as_json()).boundaries_bps is None
     with pytest.raises(ConfigError, match="not cut by the return in bps -> choose the softmax head"):
         build_dual_channel(parameters_of(stated()), barriers)
+
+
+def test_instruments_that_are_not_read_reach_no_channel() -> None:
+    made = network(instruments=["FOLLOW"])
+    raw = raw_streams(LENGTH, 1)
+    other = {**raw, "price": raw["price"].clone()}
+    other["price"][:, :5] += 1
+    torch.testing.assert_close(made.step_features(raw), made.step_features(other), atol=0, rtol=0)
+    assert made.context is not None
+    torch.nn.init.normal_(made.context.layer.weight)
+    batch = batch_of(features(made, 1)[None], [(0, 0)], [(0, 8)])
+    assert batch.days is not None
+    days = batch.days.clone()
+    days[..., 0] += 1
+    torch.testing.assert_close(made(batch), made(replace(batch, days=days)), atol=0, rtol=0)
+    days[..., 1] += 1
+    assert not torch.allclose(made(batch), made(replace(batch, days=days)))

@@ -14,7 +14,7 @@ PARAMETERS = DistributionHead(kind="distribution", components=3, largest_log_sca
 
 def head(seed: int = 0) -> MixtureOverBoundaries:
     torch.manual_seed(seed)
-    made = MixtureOverBoundaries(6, EDGES, PARAMETERS)
+    made = MixtureOverBoundaries(6, torch.tensor([EDGES]), PARAMETERS)
     with torch.no_grad():
         made.linear.weight.mul_(30.0)
     return made

@@ -105,7 +105,7 @@ CHANGES: Mapping[str, Any] = {
         "dual_channel": {
             "parameters": {
                 "book": {"slots_per_band": 2},
-                "patch": {"steps": 30, "shared_by_instruments": False, "step_width": 4, "token_width": 4},
+                "encoder": {"steps": 30, "shared_by_instruments": False, "step_width": 4, "token_width": 4},
                 "history": {"width": 16, "initial_forget_bias": 0.0},
                 "long_term": {"channels": [4], "kernel_days": 2, "stride_days": 2},
                 "merge": {"widths": [4]},

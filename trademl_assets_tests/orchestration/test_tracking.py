@@ -93,6 +93,17 @@ def test_a_dataset_lists_every_partition_it_read_as_an_input(made_world: World):
     assert {each.tags[0].value for each in inputs} == {"aligned_grid", "daily_aggregates", "market_regime"}
 
 
+def test_the_run_of_a_dataset_holds_one_sample_and_its_event_says_what_the_dataset_is(made_world: World):
+    (run,) = runs(made_world, DATASET.stage)
+    (sample,) = client(made_world).list_artifacts(run.info.run_id, "feature_tensors/demo")
+    assert sample.path == "feature_tensors/demo/sample.npz"
+    (metadata,) = client(made_world).list_artifacts(run.info.run_id, "dataset_metadata")
+    assert metadata.path == "dataset_metadata/demo.json"
+    (event,) = made_world.materializations("dataset")
+    told = {"parts", "classes", "streams", "train_coverage", "train_samples", "left_out_purged", "plot_timeline"}
+    assert told <= set(event.metadata)
+
+
 def test_a_failed_step_is_a_failed_run_that_keeps_what_was_made(world: World):
     world.run("book_snapshots_job", "2024-01-01|LEADUSDT", "2024-01-01|FOLBUSDT")
     result = world.run("aligned_grid_job", "2024-01-01", "2024-01-02", raise_on_error=False)

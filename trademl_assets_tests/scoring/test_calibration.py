@@ -11,22 +11,17 @@ from sklearn.linear_model import LogisticRegression
 
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.scoring import calibration
-from trademl_assets.scoring.calibration import (
-    CalibrationParameters,
-    fit_temperature,
-    shrink_temperature,
-    temperature_log_loss,
-)
+from trademl_assets.scoring import temperature as temperature_laws
+from trademl_assets.scoring.temperature import fit_temperature, shrink_temperature, temperature_log_loss
+from trademl_assets_tests.scoring.limits import calibration_parameters
 
-LIMITS = CalibrationParameters(
-    min_effective_temperature=100, lowest_temperature=0.05, highest_temperature=20, log_temperature_prior_sd=0.2
-)
+LIMITS = calibration_parameters()
 
 
 def _draw(seed: int, rows: int = 300, classes: int = 4, scale: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
     logits = scale * generator.standard_normal((rows, classes))
-    probabilities = calibration.apply_temperature(logits, 1.0)
+    probabilities = temperature_laws.apply_temperature(logits, 1.0)
     labels = (probabilities.cumsum(axis=1) < generator.random((rows, 1))).sum(axis=1)
     return logits, np.minimum(labels, classes - 1)
 
@@ -36,23 +31,25 @@ def _draw(seed: int, rows: int = 300, classes: int = 4, scale: float = 1.5) -> t
 def test_fitting_never_raises_the_loss_and_keeps_the_order(seed, distortion, random_labels):
     logits, labels = _draw(seed)
     labels = np.random.default_rng(seed).integers(4, size=len(labels)) if random_labels else labels
-    temperature = calibration.fit_temperature(logits * distortion, labels, 0.05, 20)
-    before, after = (calibration.temperature_log_loss(logits * distortion, labels, t) for t in (1.0, temperature))
+    temperature = temperature_laws.fit_temperature(logits * distortion, labels, 0.05, 20)
+    before, after = (temperature_laws.temperature_log_loss(logits * distortion, labels, t) for t in (1.0, temperature))
     assert after <= before
-    probabilities = calibration.apply_temperature(logits * distortion, temperature)
+    probabilities = temperature_laws.apply_temperature(logits * distortion, temperature)
     assert (probabilities.max(axis=1) == probabilities[np.arange(300), logits.argmax(axis=1)]).all()
 
 
 @pytest.mark.parametrize("distortion", [0.4, 1.0, 2.5])
 def test_a_planted_temperature_is_found(distortion):
     logits, labels = _draw(1, rows=60_000)
-    assert calibration.fit_temperature(logits * distortion, labels, 0.05, 20) == pytest.approx(distortion, rel=0.02)
+    assert temperature_laws.fit_temperature(logits * distortion, labels, 0.05, 20) == pytest.approx(
+        distortion, rel=0.02
+    )
 
 
 def test_no_other_temperature_is_better():
     logits, labels = _draw(5, scale=3.0)
-    best = calibration.fit_temperature(logits, labels, 0.05, 20)
-    losses = [calibration.temperature_log_loss(logits, labels, best * factor) for factor in (0.999, 1.0, 1.001)]
+    best = temperature_laws.fit_temperature(logits, labels, 0.05, 20)
+    losses = [temperature_laws.temperature_log_loss(logits, labels, best * factor) for factor in (0.999, 1.0, 1.001)]
     assert min(losses) == losses[1]
 
 
@@ -64,14 +61,14 @@ def test_temperature_agrees_with_scikit_learn():
     logits = model.decision_function(features[200:])
     scaled = CalibratedClassifierCV(FrozenEstimator(model), method="temperature", ensemble=False)
     expected = scaled.fit(features[200:], truth[200:]).predict_proba(features[200:])
-    temperature = calibration.fit_temperature(logits, truth[200:], 0.05, 20)
-    np.testing.assert_allclose(calibration.apply_temperature(logits, temperature), expected, atol=1e-4)
+    temperature = temperature_laws.fit_temperature(logits, truth[200:], 0.05, 20)
+    np.testing.assert_allclose(temperature_laws.apply_temperature(logits, temperature), expected, atol=1e-4)
 
 
 def test_the_end_of_the_range_is_taken_where_certainty_is_right():
     logits = np.array([[1.0, 0.0], [0.0, 1.0]])
-    assert calibration.fit_temperature(logits, [0, 1], 0.05, 20) == 0.05
-    assert calibration.fit_temperature(logits, [1, 0], 0.05, 20) == 20
+    assert temperature_laws.fit_temperature(logits, [0, 1], 0.05, 20) == 0.05
+    assert temperature_laws.fit_temperature(logits, [1, 0], 0.05, 20) == 20
 
 
 def test_too_few_independent_labels_leave_the_probabilities_alone_and_say_so():
@@ -79,7 +76,7 @@ def test_too_few_independent_labels_leave_the_probabilities_alone_and_say_so():
     few = calibration.calibrate(logits * 3, labels, 99.9, LIMITS)
     assert (few.kind, few.temperature, few.mark) == ("identity", 1.0, "uncalibrated")
     assert few.log_loss_after == few.log_loss_before
-    np.testing.assert_array_equal(few.apply(logits), calibration.apply_temperature(logits, 1.0))
+    np.testing.assert_array_equal(few.apply(logits), temperature_laws.apply_temperature(logits, 1.0))
     enough = calibration.calibrate(logits * 3, labels, 100.0, LIMITS)
     assert (enough.kind, enough.mark) == ("temperature", "")
     assert enough.log_loss_after < enough.log_loss_before
@@ -88,13 +85,13 @@ def test_too_few_independent_labels_leave_the_probabilities_alone_and_say_so():
 
 def test_an_ensemble_is_the_mean_probability_of_its_members():
     members = np.random.default_rng(0).standard_normal((3, 20, 4)) + np.array([0.0, 50.0, -50.0])[:, None, None]
-    mean = np.mean([calibration.apply_temperature(member, 1.0) for member in members], axis=0)
-    np.testing.assert_allclose(np.exp(calibration.ensemble_logits(members)), mean, rtol=1e-12)
+    mean = np.mean([temperature_laws.apply_temperature(member, 1.0) for member in members], axis=0)
+    np.testing.assert_allclose(np.exp(temperature_laws.ensemble_logits(members)), mean, rtol=1e-12)
 
 
 def test_logits_that_are_not_finite_are_refused():
     with pytest.raises(EvaluationError, match="finite logits"):
-        calibration.fit_temperature([[np.nan, 0.0]], [0], 0.05, 20)
+        temperature_laws.fit_temperature([[np.nan, 0.0]], [0], 0.05, 20)
 
 
 def overconfident(n: int, factor: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,12 +5,10 @@ import polars as pl
 import pytest
 
 from trademl_assets.foundation.errors import EvaluationError
-from trademl_assets.scoring.calibration import CalibrationParameters
 from trademl_assets.scoring.predictions import calibrate_predictions, class_columns
+from trademl_assets_tests.scoring.limits import calibration_parameters
 
-LIMITS = CalibrationParameters(
-    min_effective_temperature=100, lowest_temperature=0.05, highest_temperature=20, log_temperature_prior_sd=0.2
-)
+LIMITS = calibration_parameters()
 HOUR = 3_600_000_000
 
 

@@ -71,6 +71,7 @@ def dataset_values() -> dict[str, Any]:
     return {
         "series_from": "grid",
         "target": "FOLLOW",
+        "pooled_with": [],
         "instruments": list(FRAME.instruments),
         "first_day": FIRST.isoformat(),
         "last_day": (FIRST + timedelta(days=DAYS - 1)).isoformat(),
@@ -143,11 +144,13 @@ def dataset_values() -> dict[str, Any]:
 
 def model_values(**changes: Any) -> dict[str, Any]:
     return {
-        "book": {"slots_per_band": 3, "features": ["imbalance"]},
+        "instruments": None,
+        "book": {"kind": "bands", "slots": None, "slots_per_band": 3, "features": ["imbalance"]},
         "price": True,
         "mask": True,
         "clock": True,
-        "patch": {
+        "encoder": {
+            "kind": "patch",
             "steps": 10,
             "shared_by_instruments": True,
             "step_width": 3,
@@ -175,6 +178,9 @@ def model_values(**changes: Any) -> dict[str, Any]:
             "largest_log_scale": 3.0,
             "initial_log_scale_spread": 0.3,
         },
+        "answers": {"horizons": "primary", "targets": "primary", "target_embedding_width": None},
+        "initialisers": [],
+        "regularisation": [],
         **changes,
     }
 
@@ -187,7 +193,7 @@ def training_values(**changes: Any) -> dict[str, Any]:
         "max_epochs": 4,
         "segments_per_step": 2,
         "weight_average_decay": None,
-        "loss": "cross_entropy",
+        "loss": {"kind": "cross_entropy", "class_weights": None, "label_smoothing": 0.0},
         "optimiser": {
             "learning_rate": 0.02,
             "final_learning_rate_share": 0.1,
@@ -222,6 +228,8 @@ def specification(store: ArtifactStore, folder: Path, **changes: Any) -> Trainin
         "seeds": [1, 2],
         "output_folder": str(folder),
         "mode": "fit",
+        "fold": None,
+        "weights": None,
         "code_version": "1",
         **changes,
     }

@@ -3,8 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
+from scipy.special import log_softmax, softmax
 
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError, TrainingError
@@ -86,10 +88,10 @@ def test_a_loss_that_is_not_a_number_is_a_typed_error(dataset: Dataset, inputs: 
 def test_likelihood_of_the_return_trains_a_distribution_head_only(
     inputs: ModelInputs, feed: SegmentFeed, tmp_path: Path
 ) -> None:
-    assert np.isfinite(train(inputs, feed, tmp_path, loss="likelihood").validation_log_loss)
+    assert np.isfinite(train(inputs, feed, tmp_path, loss={"kind": "likelihood"}).validation_log_loss)
     softmax = model_of(head={"kind": "softmax"})
     with pytest.raises(ConfigError, match="distribution"):
-        train_member(softmax, inputs, feed, training_of(loss="likelihood"), seed=1, folder=tmp_path)
+        train_member(softmax, inputs, feed, training_of(loss={"kind": "likelihood"}), seed=1, folder=tmp_path)
 
 
 def test_progress_says_where_training_is_and_when_it_ends(
@@ -129,3 +131,54 @@ def test_a_checkpoint_with_code_in_it_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"half")
     with pytest.raises(CorruptArtifactError, match=r"evil\.ckpt"):
         read_checkpoint(path)
+
+
+def test_penalties_and_constraints_act_in_training(inputs: ModelInputs, feed: SegmentFeed, tmp_path: Path) -> None:
+    rules = [
+        {"weights": "encoder.*", "l1": 0.0, "l2": 0.0, "norm": {"kind": "unit"}},
+        {"weights": "history.*", "l1": 0.0, "l2": 10.0, "norm": None},
+    ]
+    found = {}
+    for name, asked in (("asked", rules), ("free", [])):
+        parameters = training_of(max_epochs=3)
+        model = model_of(regularisation=asked)
+        found[name] = train_member(model, inputs, feed, parameters, seed=1, folder=tmp_path / name).network
+    matrices = [weight for name, weight in found["asked"].encoder.named_parameters() if weight.ndim > 1]
+    for weight in matrices:
+        torch.testing.assert_close(weight.norm(dim=1), torch.ones(len(weight)), atol=1e-5, rtol=0)
+    lengths = {name: float(network.history.lstm.weight_hh_l0.detach().norm()) for name, network in found.items()}
+    assert lengths["asked"] < 0.8 * lengths["free"]
+
+
+def test_class_weights_are_fitted_on_training_labels_and_travel_with_the_member(
+    inputs: ModelInputs, feed: SegmentFeed, dataset: Dataset, tmp_path: Path
+) -> None:
+    loss = {"kind": "cross_entropy", "class_weights": [1, 1, 1, 3], "label_smoothing": 0.0}
+    member = train(inputs, feed, tmp_path / "weighted", max_epochs=8, loss=loss)
+    assert train(inputs, feed, tmp_path / "plain", max_epochs=1).class_weights is None
+    assert member.class_weights is not None
+    training = dataset.index.filter(pl.col("part") == "train")
+    of_samples = np.asarray(member.class_weights)[training["label"].to_numpy()]
+    assert np.average(of_samples, weights=training["weight"].to_numpy()) == pytest.approx(1.0)
+    rows = predict_logits(feed, member.network, "validation", 2, on_stride_only=True)
+    labels = dataset.index["label"].to_numpy()[rows.positions]
+    undone = log_softmax(rows.logits - np.log(member.class_weights), axis=1)
+    found = -undone[np.arange(len(labels)), labels].mean()
+    assert found == pytest.approx(member.validation_log_loss, abs=1e-5)
+    raw = softmax(rows.logits, axis=1).mean(axis=0)
+    assert raw[-1] > softmax(undone, axis=1).mean(axis=0)[-1] + 0.1
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"kind": "focal", "gamma": 2.0, "class_weights": "balanced"},
+        {"kind": "binary"},
+        {"kind": "ranked", "cross_entropy_share": 0.2},
+    ],
+    ids=lambda loss: str(loss["kind"]),
+)
+def test_every_loss_trains(inputs: ModelInputs, feed: SegmentFeed, tmp_path: Path, loss: dict[str, Any]) -> None:
+    member = train(inputs, feed, tmp_path, max_epochs=2, loss=loss)
+    losses = [row["training_loss"] for row in member.epochs]
+    assert losses[-1] < losses[0]

@@ -86,8 +86,8 @@ def test_what_was_trained_from_something_else_is_trained_anew(
 
 
 def test_a_model_that_does_not_fit_is_a_configuration_error(store: ArtifactStore, tmp_path: Path) -> None:
-    model = model_values(patch={**model_values()["patch"], "steps": 7})
-    with pytest.raises(ConfigError, match=r"small on signal.*patch\.steps"):
+    model = model_values(encoder={**model_values()["encoder"], "steps": 7})
+    with pytest.raises(ConfigError, match=r"small on signal.*patch of 7 steps"):
         launch_training(specification(store, tmp_path, model=model), runner=in_this_process)
 
 

@@ -1,5 +1,7 @@
 """dataset: the sample index of an experiment over the streams where they lie."""
 
+import json
+
 import dagster as dg
 
 from trademl_assets.datasets.build import build_dataset, write_dataset
@@ -12,6 +14,8 @@ from trademl_assets.datasets.overview import (
 from trademl_assets.datasets.plots import draw_classes, draw_timeline
 from trademl_assets.datasets.series import GridFrame
 from trademl_assets.datasets.split_plots import draw_split
+from trademl_assets.datasets.summary import pack_sample, summary_numbers, typical_sample
+from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import (
     ALIGNED_GRID,
@@ -40,16 +44,16 @@ def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         parts = build_dataset(work.store, parameters, frames[parameters.series_from])
         write_dataset(work.writer, parts)
         work.run.log_parameters(parameters.model_dump(mode="json"))
+        work.run.log_text(json.dumps(parts.recipe, indent=1), f"dataset_metadata/{work.key}.json")
         folder = work.store.layout.partition_folder
         work.run.log_inputs(
             {place: (content, folder(*place.split("/", 1))) for place, content in parts.upstream.items()}
         )
-        numbers = {f"{part}_n_eff": value for part, value in parts.recipe["effective_samples"].items()}
-        numbers |= parts.recipe["counts"]
+        work.afterwards(lambda: _log_sample(work))
         told = {name: "; ".join(parts.recipe[name]) for name in ("warnings", "split_notes")}
         texts = {name: text for name, text in told.items() if text}
         return Facts(
-            numbers=numbers,
+            numbers=summary_numbers(parts.recipe),
             texts=texts,
             plot=draw_classes(parts.recipe),
             more_plots={"split": draw_split(parts.recipe), "timeline": draw_timeline(parts.index, parts.recipe)},
@@ -70,3 +74,9 @@ def build_dataset_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         upstream.append(EXTERNAL_SERIES)
     deps = [dg.AssetDep(entry.name, partition_mapping=any_partition()) for entry in upstream]
     return [partitioned_asset(deployment, DATASET, build, deps=deps)]
+
+
+def _log_sample(work: Work) -> None:
+    """Log one sample of the committed dataset: what a model is shown, where windows are otherwise never written."""
+    sample = typical_sample(open_dataset(work.store, work.key))
+    work.run.log_bytes(pack_sample(sample), "sample.npz", f"feature_tensors/{work.key}")

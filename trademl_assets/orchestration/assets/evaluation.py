@@ -24,6 +24,7 @@ from trademl_assets.orchestration.partitions import join_key, split_key
 from trademl_assets.orchestration.report_material import gather_material
 from trademl_assets.scoring.calibration import Calibration
 from trademl_assets.scoring.predictions import calibrate_predictions, independent_labels
+from trademl_assets.training.results import sidecar_name
 
 
 def build_evaluation_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
@@ -37,7 +38,7 @@ def _calibrated_model(deployment: Deployment) -> dg.AssetsDefinition:
     def calibrate(work: Work) -> Facts:
         index, _ = _read_dataset(work)
         logits = work.store.read_table(TRAINED_MODEL.name, work.key, "predictions")
-        calibrated = calibrate_predictions(logits, index, parameters)
+        calibrated = calibrate_predictions(logits, index, parameters, _class_weights(work))
         work.writer.table("predictions", calibrated.table)
         work.writer.json("calibration", calibrated.calibration.as_dict())
         work.writer.rows(calibrated.table.height)
@@ -50,7 +51,9 @@ def _calibrated_model(deployment: Deployment) -> dg.AssetsDefinition:
             "log_loss_before": fitted.log_loss_before,
             "log_loss_after": fitted.log_loss_after,
         }
-        texts = {"kind": fitted.kind} | ({"mark": fitted.mark} if fitted.mark else {})
+        numbers |= {f"log_loss_of_{name}_on_unseen_folds": loss for name, loss in fitted.candidates.items()}
+        said = {"kind": fitted.kind, "fitted": fitted.description, "mark": fitted.mark, "note": fitted.note}
+        texts = {name: text for name, text in said.items() if text}
         plot = draw_reliability(rows, independent_labels(rows) / rows.height)
         return Facts(numbers=numbers, texts=texts, plot=plot, schema=calibrated.table.schema)
 
@@ -113,6 +116,14 @@ def _read_dataset(work: Work) -> tuple[pl.DataFrame, dict[str, Any]]:
     recipe = work.store.read_json(DATASET.name, experiment, "recipe")
     index = work.store.read_table(DATASET.name, experiment, "index")
     return of_horizon(index, recipe["labels"]["horizons_seconds"][0]), recipe
+
+
+def _class_weights(work: Work) -> list[float] | None:
+    """Weights that the training loss gave the classes, as the members' sidecars tell; None for none."""
+    summary = work.store.read_json(TRAINED_MODEL.name, work.key, "summary")
+    sidecar = work.store.read_json(TRAINED_MODEL.name, work.key, sidecar_name(summary["members"][0]["seed"]))
+    weights: list[float] | None = sidecar.get("class_weights")
+    return weights
 
 
 def _optimum(

@@ -1,5 +1,8 @@
 """leakage_controls: what a simple learner makes of a dataset where nothing, or something planted, can be learnt."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from trademl_assets.datasets.controls import read_control_material
@@ -19,10 +22,16 @@ def build_leakage_control_assets(deployment: Deployment) -> list[dg.AssetsDefini
         work.writer.table("data", table)
         work.writer.rows(table.height)
         work.run.log_text(table.write_csv(), "leakage_controls.csv")
+        primary = deployment.configuration.datasets[work.key].target
         numbers = {
-            f"{row['control'].replace(' ', '_').replace('-', '_')}_{row['horizon_seconds']}s_skill": row["skill_nats"]
-            for row in table.drop_nulls("skill_nats").iter_rows(named=True)
+            _name(row, primary): row["skill_nats"] for row in table.drop_nulls("skill_nats").iter_rows(named=True)
         }
         return Facts(numbers=numbers, plot=draw_controls(table), schema=table.schema)
 
     return [partitioned_asset(deployment, LEAKAGE_CONTROLS, control, deps=[dg.AssetDep(DATASET.name)])]
+
+
+def _name(row: Mapping[str, Any], primary: str) -> str:
+    control = row["control"].replace(" ", "_").replace("-", "_")
+    of_whom = "" if row["instrument"] == primary else f"_{row['instrument']}"
+    return f"{control}{of_whom}_{row['horizon_seconds']}s_skill"
