@@ -27,9 +27,9 @@ from trademl_assets.models.network import SegmentBatch
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.data import SegmentFeed
 
-DAYS = 4
-SEGMENTS_PER_STEP = 3
-BATCH_SIZES = (1, 4, 12, 36)
+DAYS = 3
+SEGMENTS_PER_STEP = 2
+BATCH_SIZES = (1, 8, 32)
 """Labels that the peer without copies may compute together; the fastest stands for it."""
 SEED = 1
 THREADS = 2
@@ -58,7 +58,7 @@ def benchmark(folder: Path) -> Benchmark:
         },
         promises={"one_window_at_a_time": 1 / 15, "windows_without_copies": 1 / 10},
         agree=agree,
-        rounds=5,
+        rounds=3,
     )
 
 
