@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.buffer_ring import Allocate, Buffer, BufferRing
+from trademl_assets.datasets.dataset_facts import LONG_TERM
 from trademl_assets.datasets.sampling_order import SamplingOrder
 from trademl_assets.datasets.segments import Segment
-from trademl_assets.datasets.windows import LONG_TERM, Dataset
+from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError
 
 

@@ -9,10 +9,13 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
+from trademl_assets.evaluation.ageing import AgeingParameters
 from trademl_assets.evaluation.best_possible import judge_against_optimum
 from trademl_assets.evaluation.excess import excess_calibration_error
 from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference
+from trademl_assets.evaluation.money import MoneyParameters
 from trademl_assets.evaluation.references import VOLATILITY_REFERENCES, baseline_losses
+from trademl_assets.evaluation.resampling import Resampling
 from trademl_assets.evaluation.skill import Dependence, interval_of_means, judge_skills, measure_dependence
 from trademl_assets.evaluation.verdict import decide
 from trademl_assets.foundation.errors import EvaluationError
@@ -47,7 +50,20 @@ class EvaluationParameters(Parameters):
     bootstrap_replicates: int = Field(ge=100)
     excess_replicates: int = Field(ge=100)
     minimum_attainable_nats: float = Field(gt=0)
+    ageing: AgeingParameters
+    money: MoneyParameters
     seed: int = Field(ge=0)
+
+    @property
+    def resampling(self) -> Resampling:
+        """The block bootstrap behind intervals."""
+        return Resampling(
+            block_horizons=self.block_horizons,
+            minimum_block=self.minimum_block,
+            replicates=self.bootstrap_replicates,
+            confidence=self.interval_confidence,
+            seed=self.seed,
+        )
 
 
 def judge_model(

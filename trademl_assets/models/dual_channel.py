@@ -16,6 +16,7 @@ from trademl_assets.models.heads import MixtureOverBoundaries, build_head
 from trademl_assets.models.histories import build_history
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.instruments import ReadInstruments
+from trademl_assets.models.mirror import Mirror, symmetric_inputs
 from trademl_assets.models.network import Network, SegmentBatch
 from trademl_assets.models.parameters import DualChannelParameters
 from trademl_assets.models.step_features import StepFeatures
@@ -36,7 +37,7 @@ class DualChannel(Network):
     def __init__(self, parameters: DualChannelParameters, inputs: ModelInputs) -> None:
         super().__init__()
         self.streams = parameters.streams
-        read = ReadInstruments(inputs, parameters.instruments)
+        read = ReadInstruments(symmetric_inputs(inputs) if parameters.mirrored else inputs, parameters.instruments)
         self.step_features = StepFeatures(read, parameters)
         self.patch_steps = parameters.encoder.patch_steps
         lookback = max(inputs.stream(name).lookback_steps for name in parameters.step_streams)
@@ -50,6 +51,7 @@ class DualChannel(Network):
         )
         self.answers = answers = Answers(inputs, parameters.answers)
         self.targets, self.horizons_seconds = answers.targets, answers.horizons_seconds
+        self.mirror = Mirror(self.step_features, read, answers) if parameters.mirrored else None
         self.history = build_history(
             parameters.encoder.token_width,
             lookback // self.patch_steps,

@@ -76,6 +76,9 @@ class Network(nn.Module):
     horizons_seconds: tuple[int, ...]
     """Horizons of the labels that it forecasts."""
 
+    mirror: "MirrorLike | None" = None
+    """Turns segments into those of the mirrored market, where training shall show both."""
+
     has_density: bool = False
     """Whether `log_density` is defined."""
 
@@ -107,4 +110,12 @@ class StepFeaturesLike(Protocol):
 
     def __call__(self, raw: dict[str, Tensor]) -> Tensor:
         """Return (T, width) float32 of raw streams (T, ...)."""
+        ...
+
+
+class MirrorLike(Protocol):
+    """From segments to those of the mirrored market."""
+
+    def turn(self, batch: SegmentBatch, turned: Tensor) -> SegmentBatch:
+        """Return the batch with the segments mirrored of which `turned` (B,) is true."""
         ...

@@ -131,6 +131,8 @@ class DualChannelParameters(Parameters):
         merge: The dense layers that join them.
         head: From there to class logits.
         answers: Which labels are forecast.
+        mirrored: Whether each training segment is shown mirrored (sides swapped, returns and classes turned) half of
+            the time. It takes the market to be symmetric, needs class edges that are, and makes the statistics so.
         initialisers: What weight matrices begin with, in this order; without rules, what each layer chooses.
         regularisation: Penalties and constraints of weight matrices.
     """
@@ -147,6 +149,7 @@ class DualChannelParameters(Parameters):
     merge: MergeParameters
     head: Head
     answers: AnswerParameters
+    mirrored: bool
     initialisers: tuple[InitialiserRule, ...]
     regularisation: tuple[RegularisationRule, ...]
 

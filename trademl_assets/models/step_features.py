@@ -3,7 +3,11 @@
 Nothing here is trained, so it is computed once for all epochs and members.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trademl_assets.foundation.errors import ConfigError
@@ -12,6 +16,9 @@ from trademl_assets.models.inputs import StreamInput
 from trademl_assets.models.instruments import ReadInstruments
 from trademl_assets.models.parameters import DualChannelParameters
 from trademl_assets.models.short_term_parameters import BookBands, BookFeature, FlatBook
+
+_TURNED_FEATURES = frozenset({"imbalance", "distance_imbalance"})
+"""Features of a band that change their sign where bids and asks change places."""
 
 
 class Standardise(nn.Module):
@@ -80,6 +87,11 @@ class BandPooling(nn.Module):
                 pooled[mean] = self._band_sums((scaled[..., bid] + scaled[..., ask]) * present) * (share / 2)
         return torch.stack([pooled[name] for name in self.features], dim=-1).flatten(2)
 
+    def mirror(self, other_side: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:  # noqa: ARG002 -- books share one signature
+        """Return the place of each of an instrument's features in the mirrored market, and its sign there."""
+        signs = np.asarray([-1.0 if name in _TURNED_FEATURES else 1.0 for name in self.features], np.float32)
+        return np.arange(self.width), np.tile(signs, self.bands)
+
     def _band_sums(self, values: Tensor) -> Tensor:
         """(T, slots, assets) -> (T, assets, bands)."""
         padded = nn.functional.pad(values, (0, 0, 0, self.padding)) if self.padding else values
@@ -107,6 +119,15 @@ class FlatSlots(nn.Module):
         scaled: Tensor = self.standardise(book[:, : self.slots])
         return scaled.reshape(len(book), self.slots, self.assets, len(BOOK_FIELDS)).transpose(1, 2).flatten(2)
 
+    def mirror(self, other_side: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the place of each of an instrument's features in the mirrored market, and its sign there.
+
+        Args:
+            other_side: Of each field of a slot, that of the other side.
+        """
+        starts = np.arange(self.slots)[:, None] * len(BOOK_FIELDS)
+        return (starts + np.asarray(other_side)).reshape(-1), np.ones(self.width, np.float32)
+
 
 class StepFeatures(nn.Module):
     """All step streams that a network reads: book, price, mask, gathered by instrument.
@@ -123,7 +144,7 @@ class StepFeatures(nn.Module):
         super().__init__()
         self.streams = parameters.step_streams
         self.instruments = len(read.inputs.instruments)
-        self.instrument_width = 0
+        self.stream_widths: dict[str, int] = {}
         self._columns = {name: read.columns(name) for name in self.streams}
         parts: dict[str, nn.Module] = {}
         for name in self.streams:
@@ -131,11 +152,12 @@ class StepFeatures(nn.Module):
             if name == "book" and parameters.book is not None:
                 book = _read_book(stream, parameters.book)
                 parts[name] = book
-                self.instrument_width += book.width
+                self.stream_widths[name] = book.width
             else:
                 parts[name] = Standardise(stream)
-                self.instrument_width += stream.shape[-1] // self.instruments
+                self.stream_widths[name] = stream.shape[-1] // self.instruments
         self.parts = nn.ModuleDict(parts)
+        self.instrument_width = sum(self.stream_widths.values())
         self.width = self.instruments * self.instrument_width
 
     def forward(self, raw: dict[str, Tensor]) -> Tensor:
@@ -143,6 +165,12 @@ class StepFeatures(nn.Module):
         parts = [self.parts[name](self._chosen(name, raw[name])) for name in self.streams]
         by_instrument = [part.reshape(len(part), self.instruments, -1) for part in parts]
         return torch.cat(by_instrument, dim=2).flatten(1)
+
+    def book_mirror(self, other_side: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the place of each of the book's features of an instrument in the mirrored market, and its sign."""
+        book = self.parts["book"]
+        assert isinstance(book, BandPooling | FlatSlots)  # noqa: S101 -- nothing else reads books
+        return book.mirror(other_side)
 
     def _chosen(self, name: str, values: Tensor) -> Tensor:
         columns = self._columns[name]

@@ -180,7 +180,7 @@ TRAINED_MODEL = Entry(
     space="trials",
     stage="model_training",
     kinds=frozenset({"pytorch", "lightning"}),
-    code_version="1",
+    code_version="3",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_v{version}",
     description="Weights of every seed as safetensors with a sidecar, their history, "
@@ -204,10 +204,11 @@ MODEL_EVALUATION = Entry(
     space="trials",
     stage="model_training",
     kinds=frozenset({"polars", "html"}),
-    code_version="2",
+    code_version="3",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_evaluation_v{version}",
-    description="The verdict on the calibrated model against its baselines, with intervals, and the report page.",
+    description="The verdict on the calibrated model against its baselines, with intervals; how it ages and what "
+    "acting on it earns; and the report page.",
 )
 LEADERBOARD = Entry(
     name="leaderboard",

@@ -19,6 +19,9 @@ from trademl_assets.models.network import Network, SegmentBatch
 _CHUNK_STEPS = 2048
 """Steps whose features are computed together: a working set that stays in the processor's cache."""
 
+_HALF = 0.5
+"""Share of segments that are mirrored, where any are: the two sides count alike."""
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -59,6 +62,7 @@ class SegmentFeed:
         self.dataset = dataset
         self.patch_steps = network.patch_steps
         self.window_steps = network.window_steps
+        self.mirror = network.mirror
         self.features = _step_features(dataset, network)
         index = dataset.index
         self.step = index["step"].to_numpy()
@@ -162,6 +166,8 @@ class Share:
 class TrainingEpoch(IterableDataset[SegmentBatch]):
     """One pass over the training segments in an order, and at phases, that follow from seed and epoch alone.
 
+    Where the network has a mirror, so does the choice of those that are mirrored.
+
     Args:
         feed: The feed.
         stretches: Training segments with all their phases.
@@ -195,10 +201,13 @@ class TrainingEpoch(IterableDataset[SegmentBatch]):
             self._stretches[number].at_phase(int(random.choice(np.unique(self._stretches[number].phases))))
             for number in order
         ]
+        turned = torch.from_numpy(np.random.default_rng([self._seed, self._epoch, 1]).random(len(chosen)) < _HALF)
         for first in range(0, len(chosen), self._size):
             step = chosen[first : first + self._size]
-            own = step[self._share.rank :: self._share.processes] or step[:1]
-            batch = self._feed.batch(own, self._feed.total_weight(step))
+            mine = slice(self._share.rank, None, self._share.processes) if len(step) > self._share.rank else slice(1)
+            batch = self._feed.batch(step[mine], self._feed.total_weight(step))
+            if self._feed.mirror is not None:
+                batch = self._feed.mirror.turn(batch, turned[first : first + self._size][mine])
             if len(step) <= self._share.rank:  # nothing left for this process: it computes, but counts for nothing
                 batch = replace(batch, weights=torch.zeros_like(batch.weights))
             yield batch

@@ -29,6 +29,21 @@ def evaluation_parameters(**changes) -> EvaluationParameters:
         "bootstrap_replicates": 500,
         "excess_replicates": 200,
         "minimum_attainable_nats": 1e-4,
+        "ageing": {
+            "period": "P4D",
+            "minimum_effective": 50,
+            "shortest_half_life": "P1D",
+            "longest_half_life": "P3650D",
+            "half_life_steps": 60,
+            "retrain_at_share": 0.5,
+        },
+        "money": {
+            "positions": "one_at_a_time",
+            "trade_shares": [0.1, 1.0],
+            "costs": [{"name": "the spread", "spreads": 1.0, "fee_bps": 0.0}],
+            "capacity_bps": [5.0],
+            "minimum_trades": 20,
+        },
         "seed": 7,
     }
     return EvaluationParameters.model_validate_json(json.dumps(values | changes))

@@ -60,6 +60,7 @@ def stated(**changes: Any) -> dict[str, Any]:
             "initial_log_scale_spread": 0.3,
         },
         "answers": {"horizons": "primary", "targets": "primary", "target_embedding_width": None},
+        "mirrored": False,
         "initialisers": [],
         "regularisation": [],
     }

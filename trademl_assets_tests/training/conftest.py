@@ -179,6 +179,7 @@ def model_values(**changes: Any) -> dict[str, Any]:
             "initial_log_scale_spread": 0.3,
         },
         "answers": {"horizons": "primary", "targets": "primary", "target_embedding_width": None},
+        "mirrored": False,
         "initialisers": [],
         "regularisation": [],
         **changes,

@@ -15,6 +15,7 @@ from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.leaderboard import rank_models
 from trademl_assets.evaluation.plots import draw_ranking, draw_reliability, draw_skills
 from trademl_assets.evaluation.report import render_report
+from trademl_assets.orchestration.ageing_and_money import measure_worth
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, LEADERBOARD, MODEL_EVALUATION, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
@@ -74,17 +75,20 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
             class_names=recipe["class_names"],
             optimum=_optimum(deployment, work, predictions, recipe),
         )
+        worth = measure_worth(deployment, work.store, predictions, index, recipe)
         report = render_report(judgement, predictions, gather_material(deployment, work.store, work.key))
         work.writer.json("judgement", judgement.as_dict())
+        worth.write(work.writer)
         work.writer.text("report", report, hashed=False)
         work.writer.rows(judgement.test.samples)
         work.writer.note("verdict", judgement.verdict)
         work.run.log_text(report, "report.html")
         work.run.set_tags({"verdict": judgement.verdict})
         plot = draw_skills(judgement.skills, judgement.confidence)
-        texts = {"verdict": judgement.verdict, "sentence": judgement.sentence}
+        texts = {"verdict": judgement.verdict, "sentence": judgement.sentence} | worth.texts()
         links, files = {"report": work.run.page_of("report.html")}, {"report_file": "report"}
-        return Facts(numbers=_numbers(judgement), texts=texts, links=links, files=files, plot=plot)
+        numbers = _numbers(judgement) | worth.numbers()
+        return Facts(numbers=numbers, texts=texts, links=links, files=files, plot=plot, more_plots=worth.plots())
 
     deps = [
         dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model()),
