@@ -11,7 +11,6 @@ from pydantic import Field
 
 from trademl_assets.evaluation.ageing import AgeingParameters
 from trademl_assets.evaluation.best_possible import judge_against_optimum
-from trademl_assets.evaluation.excess import excess_calibration_error
 from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference
 from trademl_assets.evaluation.money import MoneyParameters
 from trademl_assets.evaluation.references import VOLATILITY_REFERENCES, baseline_losses
@@ -23,6 +22,7 @@ from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.scoring import metrics
 from trademl_assets.scoring.baselines import BaselineParameters
 from trademl_assets.scoring.calibration import Calibration, CalibrationParameters
+from trademl_assets.scoring.excess import excess_calibration_error
 from trademl_assets.scoring.predictions import class_columns, independent_labels
 
 Floats = NDArray[np.float64]

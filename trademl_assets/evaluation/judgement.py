@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from trademl_assets.evaluation.best_possible import BestPossible
-from trademl_assets.evaluation.excess import ExcessCalibrationError
 from trademl_assets.evaluation.references import VOLATILITY_REFERENCES
 from trademl_assets.evaluation.skill import Dependence, Skill
 from trademl_assets.evaluation.verdict import Verdict
+from trademl_assets.scoring.excess import ExcessCalibrationError
 
 
 @dataclass(frozen=True)

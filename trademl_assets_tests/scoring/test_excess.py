@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trademl_assets.evaluation.excess import _overlapping_normals, excess_calibration_error
+from trademl_assets.scoring.excess import _overlapping_normals, excess_calibration_error
 from trademl_assets.scoring.metrics import evaluate
 
 
