@@ -16,6 +16,7 @@ BENCHMARKS = (
     "alignment",
     "daily_moments",
     "purging",
+    "bootstrap",
     "extraction",
     "windows",
     "segments",

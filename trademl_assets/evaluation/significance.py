@@ -27,7 +27,7 @@ def bootstrap_means(values: Floats, mean_block: float, replicates: int, seed: in
         (R, K).
     """
     rows = len(values)
-    starts, lengths, replicate = _draw_blocks(
+    starts, lengths, replicate = draw_blocks(
         rows, float(np.clip(mean_block, 1, rows)), replicates, np.random.default_rng(seed)
     )
     ahead = np.zeros((2 * rows + 1, values.shape[1]))
@@ -36,10 +36,10 @@ def bootstrap_means(values: Floats, mean_block: float, replicates: int, seed: in
     return np.asarray(np.add.reduceat(ahead[starts + lengths] - ahead[starts], first, axis=0) / rows)
 
 
-def _draw_blocks(
+def draw_blocks(
     rows: int, mean_block: float, replicates: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Starts, lengths and replicate numbers of blocks; each replicate's lengths sum to `rows`."""
+    """Starts, lengths and replicate numbers (B,) of geometric blocks; each replicate's lengths sum to `rows`."""
     lengths = generator.geometric(1 / mean_block, size=(replicates, math.ceil(2 * rows / mean_block) + 1))
     while lengths.sum(axis=1).min() < rows:
         lengths = np.concatenate([lengths, generator.geometric(1 / mean_block, size=lengths.shape)], axis=1)
