@@ -7,15 +7,17 @@ its number, and one begun by two workers beyond the last number has none.
 import contextlib
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import optuna
+import sqlalchemy
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from trademl_assets.foundation.errors import StorageError
 from trademl_assets.storage.locking import locked_if_free
 from trademl_assets.tuning.parameters import DIRECTIONS, StudyParameters
 
@@ -27,6 +29,8 @@ SUBJECT = "subject"
 WARM_START = "warm_start"
 _SETTLED = (TrialState.COMPLETE, TrialState.PRUNED)
 _FILE = "study.db"
+_TABLES_LOCK = 7_301_955
+"""Any number, the same for everybody."""
 
 
 def database_url(parameters: StudyParameters, scratch: Path) -> str:
@@ -53,17 +57,44 @@ def open_study(parameters: StudyParameters, url: str, name: str) -> optuna.Study
 
 
 def open_storage(parameters: StudyParameters, url: str) -> optuna.storages.RDBStorage:
-    """Open the database of studies."""
+    """Open the database of studies.
+
+    Raises:
+        StorageError: It cannot be reached or read.
+    """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     embedded = url.startswith("sqlite")
-    return optuna.storages.RDBStorage(
-        url,
-        engine_kwargs={"connect_args": {"timeout": parameters.database_timeout_seconds}} if embedded else {},
-        heartbeat_interval=parameters.heartbeat_seconds,
-        grace_period=parameters.heartbeat_grace_seconds,
-        heartbeat_stale_trial_callback=partial(retry, at_most=parameters.retries_at_most),
-    )
+    try:
+        with contextlib.nullcontext() if embedded else _one_at_a_time(url):
+            return optuna.storages.RDBStorage(
+                url,
+                engine_kwargs={"connect_args": {"timeout": parameters.database_timeout_seconds}} if embedded else {},
+                heartbeat_interval=parameters.heartbeat_seconds,
+                grace_period=parameters.heartbeat_grace_seconds,
+                heartbeat_stale_trial_callback=partial(retry, at_most=parameters.retries_at_most),
+            )
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        where = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+        raise StorageError(
+            f"the database of studies {where} cannot be opened: {type(error).__name__}: {error} -> start it, or "
+            "write database: null in tuning.yaml"
+        ) from None
+
+
+@contextlib.contextmanager
+def _one_at_a_time(url: str) -> Iterator[None]:
+    """Hold a lock of the server: two machines that make Optuna's tables at once would be in each other's way."""
+    engine = sqlalchemy.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": _TABLES_LOCK})
+            try:
+                yield
+            finally:
+                connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:key)"), {"key": _TABLES_LOCK})
+    finally:
+        engine.dispose()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from trademl_assets.datasets.windows import open_dataset
-from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.foundation.errors import ConfigError, StorageError
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.launch import launch_training
 from trademl_assets.training.run import main
@@ -22,6 +22,7 @@ from trademl_assets.tuning.objective import TrainedTrials
 from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.study import StudyResult, run_study
 from trademl_assets.tuning.template import TrainingTemplate
+from trademl_assets.tuning.trials import open_storage
 from trademl_assets.tuning.work import work_off
 from trademl_assets.tuning.workers import WorkerProcesses
 from trademl_assets_tests.postgres import PostgresServer, postgres
@@ -173,13 +174,11 @@ def test_two_workers_on_a_file_one_of_them_killed(market: ArtifactStore, tmp_pat
 
 
 @pytest.mark.end_to_end
-def test_two_machines_on_one_postgresql(
-    market: ArtifactStore, tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_machines_on_one_postgresql(market: ArtifactStore, tmp_path: Path, postgres: PostgresServer) -> None:
     address = f"{quote(postgres.user)}:{quote(postgres.password, safe='')}@{postgres.host}:{postgres.port}"
     url = f"postgresql://{address}/{postgres.database}"
     values = parameters(n_trials=4, workers=1).model_dump(mode="json") | {"database": "${STUDY_DATABASE}"}
-    stated = StudyParameters.model_validate(values, strict=False, context={"STUDY_DATABASE": url})
+    stated = StudyParameters.model_validate(values, strict=False, context={"environment": {"STUDY_DATABASE": url}})
     results: dict[str, StudyResult] = {}
     lines: dict[str, list[str]] = {"one": [], "two": []}
 
@@ -201,20 +200,7 @@ def test_two_machines_on_one_postgresql(
     assert not [path for path in written if postgres.password.encode() in path.read_bytes()]
 
 
-@pytest.mark.end_to_end
-def test_a_persistent_worker_pays_little_beside_training(market: ArtifactStore, tmp_path: Path) -> None:
-    alone = template(market, max_epochs=1).specify({}, mode="search")
-    assert launch_training(alone).validation_log_loss > 0
-    lines: list[str] = []
-    begun: list[float] = []
-
-    class Clocked(list[str]):
-        def append(self, line: str) -> None:
-            if "validation log_loss" in line:
-                begun.append(time.monotonic())
-            super().append(line)
-
-    lines = Clocked()
-    by_processes(market, tmp_path, parameters(n_trials=4), lines, max_epochs=1)
-    assert len(begun) == 4
-    assert max(np.diff(begun)) < 10.0
+def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"://me:\*\*\*@127\.0\.0\.1") as raised:
+        open_storage(parameters(), "postgresql+psycopg://me:hidden-word@127.0.0.1:1/none")
+    assert "hidden-word" not in str(raised.value)
