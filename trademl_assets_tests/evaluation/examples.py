@@ -32,6 +32,7 @@ def evaluation_parameters(**changes) -> EvaluationParameters:
         "ageing": {
             "period": "P4D",
             "minimum_effective": 50,
+            "minimum_blocks": 2,
             "shortest_half_life": "P1D",
             "longest_half_life": "P3650D",
             "half_life_steps": 60,
