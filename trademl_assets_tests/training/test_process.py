@@ -110,6 +110,14 @@ def test_damaged_weights_are_refused(trained: Path, tmp_path: Path) -> None:
         load_model(tmp_path / "empty")
 
 
+def test_a_member_of_an_older_version_is_refused(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "member_1.safetensors").write_bytes((trained / "member_1.safetensors").read_bytes())
+    sidecar = json.loads((trained / "member_1.json").read_text())
+    (tmp_path / "member_1.json").write_text(json.dumps({**sidecar, "schema_version": 1}))
+    with pytest.raises(CorruptArtifactError, match="is of version 1, this code reads 2 -> train again"):
+        load_model(tmp_path)
+
+
 @pytest.mark.end_to_end
 def test_killed_in_the_middle_and_started_again_gives_the_same_bytes(
     store: ArtifactStore, trained: Path, tmp_path: Path
