@@ -67,9 +67,8 @@ def draw_parallel_coordinates(trials: pl.DataFrame) -> bytes:
     is_best = losses <= np.quantile(losses, 0.1)
     for number in np.argsort(-losses):
         color, width, order = (_RED, 1.4, 3) if is_best[number] else (_GREY, 0.8, 2)
-        axes.plot(
-            range(len(names)), placed[number], marker=".", markersize=4, color=color, linewidth=width, zorder=order
-        )
+        where = np.flatnonzero(~np.isnan(placed[number]))  # a line passes over what was not searched in its trial
+        axes.plot(where, placed[number][where], marker=".", markersize=4, color=color, linewidth=width, zorder=order)
     for place, name in enumerate(names):
         axes.axvline(place, color=_DARK, linewidth=0.6)
         low, high = _ends(done[name])
@@ -101,7 +100,7 @@ def draw_pruning(trials: pl.DataFrame, curves: pl.DataFrame) -> bytes:
 
 
 def _placed(values: pl.Series, is_wide: bool) -> NDArray[np.float64]:  # noqa: FBT001 -- an axis is logarithmic or not
-    """(n,) heights in [0, 1]; where a path was not searched, not a number, which breaks the line."""
+    """(n,) heights in [0, 1]; not a number where a path was not searched."""
     if values.dtype == pl.String:
         numbers = values.cast(pl.Categorical).to_physical().cast(pl.Float64).to_numpy().astype(np.float64)
     else:

@@ -116,10 +116,10 @@ class StudyParameters(Parameters):
         refuse_unsound(self.space)
         if len(set(self.objectives)) != len(self.objectives):
             raise ValueError(f"objectives repeat one: {list(self.objectives)}")
-        if self.pruner.kind != "none" and self.objectives != ("log_loss",):
+        if self.pruner.kind != "none" and self.objectives not in (("log_loss",), ("weighted_f1",)):
             raise ValueError(
-                f"a {self.pruner.kind} pruner compares the log-loss of epochs: write objectives: [log_loss], or "
-                "pruner: {kind: none}"
+                f"a {self.pruner.kind} pruner compares the log-loss of epochs: write objectives: [log_loss] or "
+                "[weighted_f1], or pruner: {kind: none}"
             )
         return self
 

@@ -93,7 +93,7 @@ def run_study(
     if not parameters.enabled or not parameters.space:
         reason = "switched off" if not parameters.enabled else "the space is empty"
         note = f"no search ({reason}): configured values"
-        nothing = (trial_table((), parameters), daily_table(()), curve_table(()))
+        nothing = (trial_table((), parameters), daily_table(()), curve_table((), parameters))
         return StudyResult(overrides_of(defaults, parameters.space), None, None, *nothing, note, 0)
     place = StudyPlace(
         study_name(parameters, model, identity), database_url(parameters, scratch), scratch / "workers", defaults
@@ -206,7 +206,7 @@ def _result(verdict: Verdict, parameters: StudyParameters, fresh: int) -> StudyR
         best.index,
         trials,
         daily_table(successes),
-        curve_table(chosen),
+        curve_table(chosen, parameters),
         note,
         fresh,
     )

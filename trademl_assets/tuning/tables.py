@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from trademl_assets.tuning.parameters import DIRECTIONS, StudyParameters
 from trademl_assets.tuning.trials import OUTCOME, Place
-from trademl_assets.tuning.verdict import failure_of, is_success, losses_of, pareto_front
+from trademl_assets.tuning.verdict import failure_of, is_success, loss_sign, losses_of, pareto_front
 
 FIXED = ("index", "state", "failure", "loss", "best_so_far", "configured", "on_front")
 """Columns that are there in every study; `configured` is the trial of the configured values."""
@@ -67,10 +67,10 @@ def daily_table(successes: Sequence[Place]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def curve_table(chosen: Sequence[Place]) -> pl.DataFrame:
-    """Loss of each trial after each epoch, counted over all its windows."""
+def curve_table(chosen: Sequence[Place], parameters: StudyParameters) -> pl.DataFrame:
+    """Log-loss of each trial after each epoch, counted over all its windows."""
     rows = [
-        (place.index, epoch, loss)
+        (place.index, epoch, loss * loss_sign(parameters))
         for place in chosen
         for epoch, loss in sorted(place.trial.intermediate_values.items())
     ]

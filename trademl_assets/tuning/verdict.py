@@ -84,6 +84,11 @@ def losses_of(trial: FrozenTrial, parameters: StudyParameters) -> tuple[float, .
     return tuple(values[name] if DIRECTIONS[name] == "minimize" else -values[name] for name in parameters.objectives)
 
 
+def loss_sign(parameters: StudyParameters) -> int:
+    """Sign with which Optuna is told the log-loss of an epoch, so that it compares as the objective does."""
+    return 1 if DIRECTIONS[parameters.objectives[0]] == "minimize" else -1
+
+
 def pareto_front(losses: Sequence[tuple[float, ...]]) -> list[bool]:
     """Whether no other point is at least as good in everything and better in something."""
     return [

@@ -28,7 +28,7 @@ from trademl_assets.tuning.trials import (
     open_study,
     places,
 )
-from trademl_assets.tuning.verdict import judge_study
+from trademl_assets.tuning.verdict import judge_study, loss_sign
 
 Tell = Callable[[int, float], None]
 """Takes the epoch, counted over all windows, and the loss so far; ends the trial by an exception."""
@@ -135,13 +135,12 @@ def _run_trial(
     said = f"trial {index + 1} of {parameters.n_trials}"
 
     def tell(epoch: int, loss: float) -> None:
-        if parameters.pruner.kind != "none" and math.isfinite(loss):
-            trial.report(loss, epoch)
-            if trial.should_prune():
-                report(f"{said}: ended at epoch {epoch + 1}, log-loss {loss:.4f}")
-                raise optuna.TrialPruned
-        elif math.isfinite(loss) and len(parameters.objectives) == 1:
-            trial.report(loss, epoch)
+        if len(parameters.objectives) > 1 or not math.isfinite(loss):
+            return
+        trial.report(loss * loss_sign(parameters), epoch)
+        if parameters.pruner.kind != "none" and trial.should_prune():
+            report(f"{said}: ended at epoch {epoch + 1}, log-loss {loss:.4f}")
+            raise optuna.TrialPruned
 
     try:
         outcome = objective(overrides_of(choices, parameters.space), tell)

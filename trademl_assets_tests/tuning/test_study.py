@@ -190,24 +190,26 @@ def test_weighted_f1_is_maximised(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "pruner",
+    ("pruner", "objective"),
     [
-        {"kind": "median", "after_trials": 2, "after_epochs": 1},
-        {"kind": "hyperband", "min_epochs": 1, "reduction_factor": 3},
+        ({"kind": "median", "after_trials": 2, "after_epochs": 1}, "log_loss"),
+        ({"kind": "median", "after_trials": 2, "after_epochs": 1}, "weighted_f1"),
+        ({"kind": "hyperband", "min_epochs": 1, "reduction_factor": 3}, "log_loss"),
     ],
 )
-def test_a_pruner_ends_hopeless_trials_and_the_best_is_the_same(tmp_path, pruner):
+def test_a_pruner_ends_hopeless_trials_and_the_best_is_the_same(tmp_path, pruner, objective):
     def ask(overrides, tell):
         for epoch in range(9):
             tell(epoch, loss(overrides) + 1.0 / (epoch + 1))
-        return formula(overrides, tell)
+        return outcome(loss(overrides), weighted_f1=1.0 / (1.0 + loss(overrides)))
 
-    stated = parameters(pruner=pruner, n_trials=12)
+    stated = parameters(pruner=pruner, n_trials=12, objectives=[objective])
     found = search(stated, tmp_path, ask)
     pruned = found.trials.filter(state="pruned")
     assert 0 < pruned.height < 12
     assert pruned["failure"].null_count() == pruned.height
-    assert found.best_value == found.trials.filter(state="complete")["loss"].min()
+    assert loss(found.best_parameters) == found.trials.filter(state="complete")["loss"].min()
+    assert found.curves["loss"].min() > 0
     epochs = found.curves.group_by("trial").len()
     assert set(epochs.filter(epochs["len"] < 9)["trial"]) <= set(pruned["index"])
     assert search(stated, tmp_path, ask).trials.equals(found.trials)
@@ -237,7 +239,7 @@ def test_a_space_that_does_not_fit_the_model_is_refused_before_anything_runs(tmp
 
 def test_a_pruner_with_another_objective_than_log_loss_is_refused():
     with pytest.raises(ValueError, match="compares the log-loss"):
-        parameters(objectives=["weighted_f1"], pruner={"kind": "median", "after_trials": 1, "after_epochs": 1})
+        parameters(objectives=["excess_ece"], pruner={"kind": "median", "after_trials": 1, "after_epochs": 1})
 
 
 def test_optuna_keeps_no_trial_running(tmp_path):
