@@ -21,15 +21,14 @@ def placements(probabilities: Floats, labels: Labels, weights: Floats | None = N
     """
     weight = np.ones(len(labels)) if weights is None else weights
 
-    def place(number: int) -> Floats:
+    def placed(number: int) -> Floats:
         values = np.ascontiguousarray(probabilities[:, number])
-        placed: Floats = _place(values, np.argsort(values), labels == number, weight)
-        return placed
+        column: Floats = _place(values, np.argsort(values), labels == number, weight)
+        return column
 
     with ThreadPoolExecutor() as threads:  # sorting and the compiled pass leave the interpreter free
-        columns = list(threads.map(place, range(probabilities.shape[1])))
-    found: Floats = np.stack(columns, axis=1)
-    return found
+        columns = list(threads.map(placed, range(probabilities.shape[1])))
+    return np.stack(columns, axis=1)
 
 
 def class_areas(probabilities: Floats, labels: Labels, weights: Floats | None = None) -> Floats:
@@ -39,7 +38,7 @@ def class_areas(probabilities: Floats, labels: Labels, weights: Floats | None = 
     own = labels[:, None] == np.arange(probabilities.shape[1])
     total = (own * weight[:, None]).sum(axis=0)
     summed = np.where(own, placed * weight[:, None], 0.0).sum(axis=0)
-    return np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0)
+    return np.asarray(np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0))
 
 
 def mean_areas(areas: Floats, support: Floats) -> dict[str, float]:

@@ -26,6 +26,7 @@ def evaluation_parameters(**changes) -> EvaluationParameters:
         "minimum_block": "P1D",
         "interval_confidence": 0.95,
         "significance_level": 0.05,
+        "power": 0.8,
         "bootstrap_replicates": 500,
         "excess_replicates": 200,
         "minimum_attainable_nats": 1e-4,
