@@ -13,9 +13,10 @@ pytestmark = pytest.mark.end_to_end
 
 def evaluate(site: Site, first: str, last: str, *, check: bool = True, **config: object) -> str:
     chosen = {"model": KEY, "first_day": first, "last_day": last, **config}
-    document = json.dumps({"ops": {"evaluate_period": {"config": chosen}}})
+    file = site.root / "period.yaml"
+    file.write_text(json.dumps({"ops": {"evaluate_period": {"config": chosen}}}))
     module = ("-m", "trademl_assets.definitions", "-j", "evaluate_period_job")
-    return str(site.run("dagster", "job", "execute", *module, "--config-json", document, check=check).stdout)
+    return str(site.run("dagster", "job", "execute", *module, "--config", str(file), check=check).stdout)
 
 
 def test_a_period_within_the_test_block_gives_the_predictions_that_are_stored(copied: Callable[[], Site]):
