@@ -12,6 +12,7 @@ from pydantic import Field
 from trademl_assets.evaluation.ageing import AgeingParameters
 from trademl_assets.evaluation.best_possible import judge_against_optimum
 from trademl_assets.evaluation.bootstrap import metric_intervals
+from trademl_assets.evaluation.honesty import judge_cells, judge_conformal
 from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference
 from trademl_assets.evaluation.money import MoneyParameters
 from trademl_assets.evaluation.references import VOLATILITY_REFERENCES, baseline_losses
@@ -23,6 +24,8 @@ from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.scoring import metrics
 from trademl_assets.scoring.baselines import BaselineParameters
 from trademl_assets.scoring.calibration import Calibration, CalibrationParameters
+from trademl_assets.scoring.calibration_gate import GateParameters
+from trademl_assets.scoring.conformal import ConformalParameters
 from trademl_assets.scoring.excess import excess_calibration_error
 from trademl_assets.scoring.predictions import class_columns, independent_labels
 
@@ -42,6 +45,8 @@ class EvaluationParameters(Parameters):
     """
 
     calibration: CalibrationParameters
+    calibration_gate: GateParameters
+    conformal: ConformalParameters
     baselines: BaselineParameters
     minimum_effective_test: float = Field(gt=0)
     minimum_blocks: float = Field(gt=0)
@@ -174,6 +179,8 @@ def judge_model(
         dependence=dependence,
         confidence=parameters.interval_confidence,
         best=best,
+        cells=judge_cells(rows, parameters.calibration_gate, parameters.seed),
+        sets=judge_conformal(predictions, parameters.conformal, parameters.seed),
     )
 
 

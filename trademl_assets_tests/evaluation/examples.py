@@ -19,7 +19,15 @@ INSTANT = pl.Datetime("us", "UTC")
 def evaluation_parameters(**changes) -> EvaluationParameters:
     values = {
         "calibration": calibration_values(),
-        "baselines": {"volatility_bins": 10, "pseudo_counts": 5},
+        "calibration_gate": {"minimum_effective": 200, "level": 0.02, "tolerated_excess": 0.01, "replicates": 100},
+        "conformal": {
+            "score": "aps",
+            "miscoverage": 0.1,
+            "adaptation_rate": 0.005,
+            "window": 2000,
+            "most_classes": 2,
+        },
+        "baselines": {"volatility_bins": 10, "pseudo_counts": 5, "logistic_penalty": 0.001},
         "minimum_effective_test": 100,
         "minimum_blocks": 5,
         "block_horizons": 2,
