@@ -23,8 +23,9 @@ from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.artifact import load_model
 from trademl_assets.training.data import HeldOut, SegmentFeed
 from trademl_assets.training.fit import fit_members, view_of_data
+from trademl_assets.training.module import VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import TrainingSpec
-from trademl_assets.training.results import PREDICTIONS_FILE
+from trademl_assets.training.results import HISTORY_FILE, PREDICTIONS_FILE, read_json
 from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.template import TrainingTemplate
 from trademl_assets.tuning.work import Outcome, Tell
@@ -85,16 +86,18 @@ class TrainedTrials:
             TrainingError: It diverged, or ran out of memory.
             ConfigError: Its values make no model.
         """
+        specs = [self._specify(overrides, fold) for fold in self._folds]
         judged: list[_Window] = []
         losses: list[float] = []
-        for number, fold in enumerate(self._folds):
-            spec = self._specify(overrides, fold)
-            at_best = _Mean(tuple(losses), number * self._stated_epochs, tell)
-            window = self._train(spec, at_best)
-            judged.append(window)
-            losses.append(float(log_losses(window.probabilities, window.labels).mean()))
-            if fold is not None:
-                shutil.rmtree(spec.output_folder, ignore_errors=True)
+        try:
+            for number, spec in enumerate(specs):
+                window = self._train(spec, _Mean(tuple(losses), number * self._stated_epochs, tell))
+                judged.append(window)
+                losses.append(float(log_losses(window.probabilities, window.labels).mean()))
+        except BaseException:
+            _remove(specs)
+            raise
+        _remove([spec for spec in specs if spec.fold is not None])  # the final training takes over the others
         return self._outcome(judged, losses)
 
     def _specify(self, overrides: dict[str, Any], fold: int | None) -> TrainingSpec:
@@ -105,7 +108,7 @@ class TrainedTrials:
         except ValidationError as error:
             raise ConfigError(f"{overrides} are no valid parameters: {error} -> narrow the space") from error
 
-    def _train(self, spec: TrainingSpec, on_epoch: Callable[[int, float], None]) -> _Window:
+    def _train(self, spec: TrainingSpec, on_epoch: "_Mean") -> _Window:
         view = self._view(spec)
         try:
             fit_members(
@@ -118,14 +121,17 @@ class TrainedTrials:
             )
         except (RuntimeError, MemoryError) as error:
             raise TrainingError(f"{type(error).__name__}: {error}") from error
-        predictions = pl.read_parquet(Path(spec.output_folder) / PREDICTIONS_FILE)
+        folder = Path(spec.output_folder)
+        for row in read_json(folder / HISTORY_FILE)[str(spec.seeds[0])][on_epoch.epochs :]:
+            on_epoch(int(row["epoch"]), row[VALIDATION_LOG_LOSS])  # of a member that was trained before a kill
+        predictions = pl.read_parquet(folder / PREDICTIONS_FILE)
         rows = predictions.join(view.index, on="sample", maintain_order="left").sort("sample")
         logits = rows.select(pl.col("^logit_\\d+$")).to_numpy().astype(np.float64)
         probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
         labels = rows["label"].to_numpy().astype(np.int64)
         trained = view.samples("train", on_stride_only=True)["label"].to_numpy()
         prior = class_prior(trained, view.classes, _PRIOR_PSEUDO_COUNTS)
-        latency = _latency_ms(view, Path(spec.output_folder)) if "latency_ms" in self._parameters.objectives else None
+        latency = _latency_ms(view, folder) if "latency_ms" in self._parameters.objectives else None
         prior_loss = -float(np.log(prior[labels]).mean())
         return _Window(probabilities, labels, rows.select("t0", "t1"), prior_loss, latency)
 
@@ -169,10 +175,17 @@ class _Mean:
         self._before = epochs_before
         self._tell = tell
         self._best = np.inf
+        self.epochs = 0
 
     def __call__(self, epoch: int, loss: float) -> None:
+        self.epochs += 1
         self._best = min(self._best, loss)
         self._tell(self._before + epoch, float((sum(self._done) + self._best) / (len(self._done) + 1)))
+
+
+def _remove(specs: Sequence[TrainingSpec]) -> None:
+    for spec in specs:
+        shutil.rmtree(spec.output_folder, ignore_errors=True)
 
 
 def last_folds(dataset: Dataset, n_windows: int | None) -> tuple[int | None, ...]:

@@ -29,6 +29,7 @@ from trademl_assets.tuning.trials import (
     open_study,
     places,
     release_dead,
+    remove_dead,
     retry_lost,
 )
 from trademl_assets.tuning.verdict import Verdict, is_success, judge_study, rank
@@ -131,6 +132,7 @@ def _finish(study: optuna.Study, parameters: StudyParameters, place: StudyPlace,
         verdict = judge_study(begun, parameters)
         runs_elsewhere = any(each.state == "running" for each in begun)
         if (verdict.is_complete or verdict.gives_up) and not runs_elsewhere:
+            remove_dead(place.workers)
             return verdict
         if has_work(study, parameters):
             employ(place, release)

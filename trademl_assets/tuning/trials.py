@@ -7,6 +7,7 @@ its number, and one begun by two workers beyond the last number has none.
 import contextlib
 import datetime as dt
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -173,6 +174,14 @@ def release_dead(study: optuna.Study, parameters: StudyParameters, workers: Path
                 retry(study, trial, at_most=parameters.retries_at_most)
                 given_up += 1
     return given_up
+
+
+def remove_dead(workers: Path) -> None:
+    """Remove the folders of dead processes, once none is started any more."""
+    for folder in workers.glob("*"):
+        with locked_if_free(folder) as is_free:
+            if is_free:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def living_workers(workers: Path) -> int:

@@ -103,12 +103,16 @@ def work_off(
         study.sampler = SeededSampler(study, parameters, first)
         study.pruner = build_pruner(parameters, most_epochs)
 
+        said: list[str] = []
+
         def run(trial: optuna.Trial) -> float | tuple[float, ...]:
             trial.set_user_attr(WORKER, worker)
-            return _run_trial(study, trial, parameters, objective, report)
+            return _run_trial(study, trial, parameters, objective, said.append)
 
         while has_work(study, parameters):
             study.optimize(run, n_trials=1, catch=(_SurplusError,))
+            while said:  # what is said of a trial holds whatever happens next: it is in the database
+                report(said.pop(0))
 
 
 def has_work(study: optuna.Study, parameters: StudyParameters) -> bool:

@@ -155,6 +155,33 @@ def kill_one(scratch: Path, lines: list[str]) -> None:
         time.sleep(0.02)
 
 
+def test_a_trial_killed_after_its_training_is_told_of_as_if_it_had_trained_now(
+    market: ArtifactStore, tmp_path: Path
+) -> None:
+    objective = TrainedTrials(template(market), parameters(), lambda _line: None)
+    values = {"model.history.width": 5, "training.optimiser.learning_rate": 0.01}
+    told: list[list[tuple[int, float]]] = []
+    outcomes = []
+    for _ in range(2):
+        told.append([])
+        outcomes.append(objective(values, lambda epoch, loss: told[-1].append((epoch, loss))))
+    assert told[0] == told[1]
+    assert [epoch for epoch, _ in told[0]] == [0, 1]
+    assert outcomes[0] == outcomes[1]
+
+
+def test_nothing_of_a_trial_that_was_ended_early_remains(market: ArtifactStore, tmp_path: Path) -> None:
+    trained = template(market)
+    values = {"model.history.width": 6}
+
+    def end(_epoch: int, _loss: float) -> None:
+        raise optuna.TrialPruned
+
+    with pytest.raises(optuna.TrialPruned):
+        TrainedTrials(trained, parameters(), lambda _line: None)(values, end)
+    assert not any(Path(trained.specify(values, mode="search").output_folder).iterdir())
+
+
 @pytest.mark.end_to_end
 def test_two_workers_on_a_file_one_of_them_killed(market: ArtifactStore, tmp_path: Path) -> None:
     lines: list[str] = []
@@ -167,6 +194,7 @@ def test_two_workers_on_a_file_one_of_them_killed(market: ArtifactStore, tmp_pat
     assert any("died" in line for line in lines)
     url = f"sqlite:///{tmp_path / 'study.db'}"
     (name,) = optuna.get_all_study_names(url)
+    assert not list((tmp_path / "workers").iterdir())
     assert states_of(optuna.load_study(study_name=name, storage=url)) == ["COMPLETE"] * 4 + ["FAIL"]
     again: list[str] = []
     assert by_processes(market, tmp_path, stated, again, max_epochs=6).trials.equals(found.trials)
