@@ -178,4 +178,5 @@ def test_the_command_is_one_path_for_all_devices() -> None:
 def test_history_holds_every_epoch_of_every_member(trained: Path) -> None:
     history = json.loads((trained / "history.json").read_text())
     assert {seed: len(rows) for seed, rows in history.items()} == {"1": 4, "2": 4}
-    assert set(history["1"][0]) == {"epoch", "training_loss", "validation_log_loss", "learning_rate"}
+    metrics = {"training_loss", "validation_log_loss", "validation_accuracy"}
+    assert set(history["1"][0]) == {"epoch", "learning_rate", *metrics}
