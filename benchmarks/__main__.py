@@ -16,6 +16,7 @@ BENCHMARKS = (
     "alignment",
     "daily_moments",
     "purging",
+    "bootstrap",
     "extraction",
     "windows",
     "segments",
@@ -24,6 +25,7 @@ BENCHMARKS = (
     "planted_rows",
     "training",
     "binance_rebuild",
+    "study_trials",
     "dagster_backfill",
 )
 

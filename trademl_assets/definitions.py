@@ -20,10 +20,12 @@ from trademl_assets.orchestration.assets.order_book import build_order_book_asse
 from trademl_assets.orchestration.assets.sources import build_source_assets
 from trademl_assets.orchestration.assets.training import build_training_assets
 from trademl_assets.orchestration.assets.tuning import build_tuning_assets
+from trademl_assets.orchestration.catalog import MODEL_EVALUATION
 from trademl_assets.orchestration.checks import build_checks
 from trademl_assets.orchestration.console import PROGRESS_LOGGER, progress_logger
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.jobs import build_jobs
+from trademl_assets.orchestration.period_job import build_period_job
 from trademl_assets.orchestration.resources.compute import TrainingProcesses
 from trademl_assets.orchestration.resources.partitions_io import PartitionTables
 from trademl_assets.orchestration.resources.sources import MarketSources
@@ -61,6 +63,7 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
     assets = [asset for build in stages for asset in build(deployment)]
     names = frozenset(asset.key.to_user_string() for asset in assets)
     jobs = build_jobs(names)
+    others = [build_period_job(deployment)] if MODEL_EVALUATION.name in names else []
     store = ArtifactStore.at(Path(configuration.platform.storage_root))
     resources: dict[str, Any] = {
         "store": store,
@@ -72,7 +75,7 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(deployment, names),
-        jobs=jobs,
+        jobs=[*jobs, *others],
         schedules=build_schedules(jobs),
         sensors=build_sensors(jobs),
         resources={**resources, **overrides},

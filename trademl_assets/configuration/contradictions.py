@@ -1,6 +1,7 @@
 """What no section can see alone: values of one section that do not fit those of another."""
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 from trademl_assets.candles.parameters import CandleParameters
 from trademl_assets.datasets.parameters import DatasetParameters
@@ -16,8 +17,8 @@ from trademl_assets.sources.bar_files import BarFiles
 from trademl_assets.sources.market import MarketParameters
 from trademl_assets.sources.planted_parameters import PlantedMarketParameters
 from trademl_assets.training.parameters import TrainingParameters
+from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.space import read_defaults
-from trademl_assets.tuning.study import StudyParameters
 
 Contradiction = tuple[tuple[str, ...], str]
 """Place (section, then keys) and what is wrong there."""
@@ -186,19 +187,26 @@ def model_contradictions(
 
 
 def search_contradictions(
-    models: Mapping[str, ModelParameters], training: TrainingParameters, tuning: StudyParameters
+    models: Mapping[str, ModelParameters],
+    training: TrainingParameters,
+    datasets: Mapping[str, DatasetParameters],
+    tuning: StudyParameters,
 ) -> Iterator[Contradiction]:
     """Yield searched paths that name nothing, or whose configured value lies outside its range."""
-    for name, model in models.items():
+    found: dict[Contradiction, None] = {}
+    for (name, model), (experiment, dataset) in product(models.items(), datasets.items()):
         values = {
             "model": model.parameters.model_dump(mode="json"),
             "training": training.model_dump(mode="json"),
+            "weights": dataset.weights.model_dump(mode="json"),
         }
         for path, searched in tuning.space.items():
+            where = f"experiment {experiment}" if path.startswith("weights.") else f"model {name}"
             try:
                 read_defaults(values, {path: searched})
             except ConfigError as error:
-                yield ("tuning", "space", path), f"for model {name}: {error}"
+                found[("tuning", "space", path), f"for {where}: {error}"] = None
+    yield from found
 
 
 def _no_instrument(name: str, market: MarketParameters) -> str:

@@ -26,7 +26,7 @@ from trademl_assets.models.registry import ModelParameters
 from trademl_assets.order_book.sequence import OrderBookParameters
 from trademl_assets.sources.market import MarketParameters
 from trademl_assets.training.parameters import TrainingParameters
-from trademl_assets.tuning.study import StudyParameters
+from trademl_assets.tuning.parameters import StudyParameters
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,60}$")]
 
@@ -71,7 +71,7 @@ class Configuration(Parameters):
             *candle_contradictions(self.market, self.candles),
             *model_contradictions(self.models, self.datasets),
             *thinning_contradictions(self.order_book, self.grid),
-            *search_contradictions(self.models, self.training, self.tuning),
+            *search_contradictions(self.models, self.training, self.datasets, self.tuning),
         ]
         for experiment, dataset in self.datasets.items():
             found += dataset_contradictions(experiment, dataset, self.market, self.grid, self.candles)

@@ -82,13 +82,17 @@ def of_target(index: pl.DataFrame, instrument: str) -> pl.DataFrame:
     return index.filter(pl.col("instrument") == instrument)
 
 
-def make_index(ingredients: Ingredients) -> SampleIndex:
+def make_index(ingredients: Ingredients, given: Edges | None = None) -> SampleIndex:
     """Place decisions, label them of every target over every horizon, assign each label to its block, weigh it.
 
     Columns: sample, t0, t1, step, instrument, horizon_seconds, label (class; null where there are none), return_bps,
     sigma_bps (trailing short sigma times the root of the horizon's steps), part, block, on_stride, uniqueness (of a
     training label among those of its target and horizon, otherwise 1), weight (mean one over the training labels of a
     horizon, of all targets), regime (of the previous day).
+
+    Args:
+        ingredients: what it is made from.
+        given: class edges of every target and horizon; None sets them from the training decisions.
 
     Raises:
         ConfigError: horizons or targets make different numbers of classes.
@@ -101,7 +105,7 @@ def make_index(ingredients: Ingredients) -> SampleIndex:
         labelled = ingredients.labelling(target)
         decided = _decide(labelled, kind, horizon)
         _refuse_empty_parts(labelled, horizon, decided)
-        edges[target][horizon] = decided.fit_edges(kind, target)
+        edges[target][horizon] = decided.fit_edges(kind, target) if given is None else given[target][horizon]
         tables.append(_tabulate(labelled, kind, horizon, decided, edges[target][horizon]))
         counts.append(decided.counts)
     names = {

@@ -32,13 +32,14 @@ class AgeingParameters(Parameters):
     """How ageing is measured.
 
     The curve has a point for every `period` since the end of training. A figure from fewer than `minimum_effective`
-    independent labels is shown and not judged. Half-lives are looked for between `shortest_half_life` (all skill is
-    gone at once) and `longest_half_life` (no decay) at `half_life_steps` points. A model should be trained again when
-    `retrain_at_share` of its gain is left.
+    independent labels, or `minimum_blocks` bootstrap blocks, is shown and not judged. Half-lives are looked for between
+    `shortest_half_life` (all skill is gone at once) and `longest_half_life` (no decay) at `half_life_steps` points. A
+    model should be trained again when `retrain_at_share` of its gain is left.
     """
 
     period: timedelta = Field(gt=timedelta(0))
     minimum_effective: float = Field(gt=0)
+    minimum_blocks: float = Field(gt=0)
     shortest_half_life: timedelta = Field(gt=timedelta(0))
     longest_half_life: timedelta = Field(gt=timedelta(0))
     half_life_steps: int = Field(ge=2)
@@ -195,6 +196,9 @@ class _Measure:
     ) -> AgedGain:
         effective, gain = independent_labels(rows), rows["gain"].to_numpy()
         low, high = self.resampling.interval_of_mean(gain, _spans(rows))
+        sizes = self.resampling
+        horizon_blocks = measure_dependence(*_spans(rows), sizes.block_horizons, sizes.minimum_block)
+        blocks = rows.height / horizon_blocks.block_samples
         return AgedGain(
             name=name,
             part=part,
@@ -205,7 +209,7 @@ class _Measure:
             hindsight=bool(rows["hindsight"].any()),
             samples=rows.height,
             effective_samples=effective,
-            judged=effective >= self.parameters.minimum_effective,
+            judged=effective >= self.parameters.minimum_effective and blocks >= self.parameters.minimum_blocks,
             gain=float(gain.mean()),
             low=low,
             high=high,
@@ -242,6 +246,7 @@ class _Measure:
             steps=self.parameters.half_life_steps,
             retrain_at_share=self.parameters.retrain_at_share,
             block_days=block,
+            minimum_blocks=self.parameters.minimum_blocks,
             replicates=sizes.replicates,
             confidence=sizes.confidence,
             seed=sizes.seed,

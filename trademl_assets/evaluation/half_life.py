@@ -65,6 +65,7 @@ def fit_half_life(
     steps: int,
     retrain_at_share: float,
     block_days: float,
+    minimum_blocks: float,
     replicates: int,
     confidence: float,
     seed: int,
@@ -81,6 +82,7 @@ def fit_half_life(
         steps: Points of the grid between them.
         retrain_at_share: Share of the initial gain at which a model should be trained again.
         block_days: Mean length of a block.
+        minimum_blocks: Blocks that the days must make up for anything to be told.
         replicates: Resamples.
         confidence: Of the interval, two-sided.
         seed: Of the draws.
@@ -92,7 +94,10 @@ def fit_half_life(
     chosen, _ = _best(drawn)
     last = len(grid) - 1
     tail = (1 - confidence) / 2
-    if np.quantile(drawn[:, last], tail) <= 0:  # of the mean gain: a search over decays finds one in any noise
+    enough = len(gains.age_days) >= minimum_blocks * max(block_days, 1.0)
+    if (
+        not enough or np.quantile(drawn[:, last], tail) <= 0
+    ):  # of the mean gain: a search over decays finds one in any noise
         chosen = np.full_like(chosen, -1)
     low = int(np.quantile(np.where(chosen < 0, 0, chosen), tail, method="lower"))
     high = int(np.quantile(np.where(chosen < 0, last, chosen), 1 - tail, method="higher"))
@@ -113,7 +118,9 @@ def fit_half_life(
     span = f"ages of {gains.age_days[0]:.1f} to {gains.age_days[-1]:.1f} days"
     level = f"{confidence:.0%}"
     reason = "anything from no decay to all at once fits"
-    if (chosen < 0).all():
+    if not enough:
+        reason = f"{len(gains.age_days)} day(s) are too few"
+    elif (chosen < 0).all():
         reason = "the mean gain is not above 0 by more than chance, so there is nothing that could decay"
     sentence = {
         "cannot be told": f"The decay cannot be told from {span}: {reason}",

@@ -11,18 +11,22 @@ from pydantic import Field
 
 from trademl_assets.evaluation.ageing import AgeingParameters
 from trademl_assets.evaluation.best_possible import judge_against_optimum
-from trademl_assets.evaluation.excess import excess_calibration_error
+from trademl_assets.evaluation.bootstrap import metric_intervals
+from trademl_assets.evaluation.honesty import judge_cells, judge_conformal
 from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference
 from trademl_assets.evaluation.money import MoneyParameters
 from trademl_assets.evaluation.references import VOLATILITY_REFERENCES, baseline_losses
 from trademl_assets.evaluation.resampling import Resampling
-from trademl_assets.evaluation.skill import Dependence, interval_of_means, judge_skills, measure_dependence
+from trademl_assets.evaluation.skill import judge_skills, measure_dependence
 from trademl_assets.evaluation.verdict import decide
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.scoring import metrics
 from trademl_assets.scoring.baselines import BaselineParameters
 from trademl_assets.scoring.calibration import Calibration, CalibrationParameters
+from trademl_assets.scoring.calibration_gate import GateParameters
+from trademl_assets.scoring.conformal import ConformalParameters
+from trademl_assets.scoring.excess import excess_calibration_error
 from trademl_assets.scoring.predictions import class_columns, independent_labels
 
 Floats = NDArray[np.float64]
@@ -35,11 +39,14 @@ class EvaluationParameters(Parameters):
 
     A verdict needs `minimum_effective_test` independent test labels and `minimum_blocks` bootstrap blocks; a block
     lasts the longer of `block_horizons` horizons and `minimum_block` on average. Skill needs the lower end of the
-    interval (`interval_confidence`, two-sided) above 0 and a Diebold-Mariano p below `significance_level`. A planted
+    interval (`interval_confidence`, two-sided) above 0 and a Diebold-Mariano p below `significance_level`; the least
+    detectable skill is the one that would be seen with chance `power`. A planted
     market whose optimum gains less than `minimum_attainable_nats` has no share of the best possible.
     """
 
     calibration: CalibrationParameters
+    calibration_gate: GateParameters
+    conformal: ConformalParameters
     baselines: BaselineParameters
     minimum_effective_test: float = Field(gt=0)
     minimum_blocks: float = Field(gt=0)
@@ -47,6 +54,7 @@ class EvaluationParameters(Parameters):
     minimum_block: timedelta = Field(ge=timedelta(0))
     interval_confidence: float = Field(gt=0, lt=1)
     significance_level: float = Field(gt=0, lt=1)
+    power: float = Field(gt=0, lt=1)
     bootstrap_replicates: int = Field(ge=100)
     excess_replicates: int = Field(ge=100)
     minimum_attainable_nats: float = Field(gt=0)
@@ -111,6 +119,7 @@ def judge_model(
         dependence,
         replicates=parameters.bootstrap_replicates,
         confidence=parameters.interval_confidence,
+        power=parameters.power,
         seed=parameters.seed,
     )
     parts = tuple(_score_part(predictions, part, boundaries_bps) for part in HELD_OUT if _has(predictions, part))
@@ -144,7 +153,15 @@ def judge_model(
         parts=parts,
         skills=skills,
         days=_daily_gains(rows, baselines[stronger_reference(skills).baseline] - losses),
-        intervals=_metric_intervals(probabilities["after"], labels, dependence, parameters),
+        intervals=metric_intervals(
+            probabilities["after"],
+            labels,
+            dependence.block_samples,
+            replicates=parameters.bootstrap_replicates,
+            confidence=parameters.interval_confidence,
+            seed=parameters.seed,
+            boundaries_bps=boundaries_bps,
+        ),
         excess={
             stage: excess_calibration_error(
                 probabilities[stage],
@@ -162,6 +179,8 @@ def judge_model(
         dependence=dependence,
         confidence=parameters.interval_confidence,
         best=best,
+        cells=judge_cells(rows, parameters.calibration_gate, parameters.seed),
+        sets=judge_conformal(predictions, parameters.conformal, parameters.seed),
     )
 
 
@@ -204,23 +223,6 @@ def _score_part(predictions: pl.DataFrame, part: str, boundaries_bps: Sequence[f
         last=rows["t1"].to_list()[-1].isoformat(),
         before=scores["before"],
         after=scores["after"],
-    )
-
-
-def _metric_intervals(
-    probabilities: Floats, labels: NDArray[np.int64], dependence: Dependence, parameters: EvaluationParameters
-) -> dict[str, tuple[float, float]]:
-    columns = {
-        "log_loss": metrics.log_losses(probabilities, labels),
-        "brier": metrics.brier_scores(probabilities, labels),
-        "accuracy": (probabilities.argmax(axis=1) == labels).astype(np.float64),
-    }
-    return interval_of_means(
-        columns,
-        dependence,
-        replicates=parameters.bootstrap_replicates,
-        confidence=parameters.interval_confidence,
-        seed=parameters.seed,
     )
 
 

@@ -1,16 +1,18 @@
 """What a judgement holds: everything that reports, checks and leaderboards say about one model, as JSON values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from trademl_assets.evaluation.best_possible import BestPossible
-from trademl_assets.evaluation.excess import ExcessCalibrationError
 from trademl_assets.evaluation.references import VOLATILITY_REFERENCES
 from trademl_assets.evaluation.skill import Dependence, Skill
 from trademl_assets.evaluation.verdict import Verdict
+from trademl_assets.scoring.calibration_gate import CalibrationCell
+from trademl_assets.scoring.conformal import SetQuality
+from trademl_assets.scoring.excess import ExcessCalibrationError
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Judgement:
         dependence: Overlap and block length that the intervals allow for.
         confidence: Of all intervals, two-sided.
         best: Comparison with the optimum, None where no optimum is known or there is no signal.
+        cells: Calibration of every class in every regime on the test part.
+        sets: Conformal sets on the test part: `split` and `adaptive`; empty where there is no calibration part.
     """
 
     verdict: Verdict
@@ -80,6 +84,8 @@ class Judgement:
     dependence: Dependence
     confidence: float
     best: BestPossible | None
+    cells: tuple[CalibrationCell, ...] = ()
+    sets: dict[str, SetQuality] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

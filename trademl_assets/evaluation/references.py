@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trademl_assets.evaluation.control_learner import fit_logistic
 from trademl_assets.scoring import metrics
 from trademl_assets.scoring.baselines import (
     BaselineParameters,
@@ -60,5 +61,31 @@ def baseline_losses(
     forecasts |= {
         "class prior": np.tile(prior, (len(labels), 1)),
         "persistence": fit_persistence(last_of_train, truth, classes, smoothing).predict(last),
+        "random": np.full((len(labels), classes), 1 / classes),
     }
+    known, seen = (summary_features(frame, on_stride) for frame in (train, rows))
+    logistic = fit_logistic(known, truth, classes, parameters.logistic_penalty, smoothing)
+    forecasts["logistic regression"] = logistic.predict(seen)
     return {name: metrics.log_losses(forecast, labels) for name, forecast in forecasts.items()}
+
+
+def summary_features(rows: pl.DataFrame, on_stride: pl.DataFrame) -> Floats:
+    """(N, 6) what is known without a stream: volatility, the last return that was complete, the hour.
+
+    Log trailing sigma, the last realised return over sigma, its size, whether both are known, hour of day as a circle.
+
+    Args:
+        rows: Decisions: t0, sigma_bps.
+        on_stride: All labelled decisions, sorted by t0: t1, return_bps.
+    """
+    ends = on_stride["t1"].to_physical().to_numpy()
+    order = np.argsort(ends, kind="stable")
+    place = np.searchsorted(ends[order], rows["t0"].to_physical().to_numpy(), side="right") - 1
+    returns = on_stride["return_bps"].to_numpy().astype(np.float64)[order][np.maximum(place, 0)]
+    sigma = rows["sigma_bps"].to_numpy().astype(np.float64)
+    known = (place >= 0) & (sigma > 0) & np.isfinite(returns)
+    safe = np.where(known, sigma, 1.0)
+    scaled = np.where(known, returns / safe, 0.0)
+    angle = 2 * np.pi * (rows["t0"].dt.hour().to_numpy() + rows["t0"].dt.minute().to_numpy() / 60) / 24
+    columns = [np.log(safe), scaled, np.abs(scaled), known.astype(np.float64), np.sin(angle), np.cos(angle)]
+    return np.column_stack(columns)

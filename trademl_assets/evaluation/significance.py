@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from trademl_assets.evaluation.long_run import long_run_variance
+
 Floats = NDArray[np.float64]
 
 
@@ -27,7 +29,7 @@ def bootstrap_means(values: Floats, mean_block: float, replicates: int, seed: in
         (R, K).
     """
     rows = len(values)
-    starts, lengths, replicate = _draw_blocks(
+    starts, lengths, replicate = draw_blocks(
         rows, float(np.clip(mean_block, 1, rows)), replicates, np.random.default_rng(seed)
     )
     ahead = np.zeros((2 * rows + 1, values.shape[1]))
@@ -36,10 +38,10 @@ def bootstrap_means(values: Floats, mean_block: float, replicates: int, seed: in
     return np.asarray(np.add.reduceat(ahead[starts + lengths] - ahead[starts], first, axis=0) / rows)
 
 
-def _draw_blocks(
+def draw_blocks(
     rows: int, mean_block: float, replicates: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Starts, lengths and replicate numbers of blocks; each replicate's lengths sum to `rows`."""
+    """Starts, lengths and replicate numbers (B,) of geometric blocks; each replicate's lengths sum to `rows`."""
     lengths = generator.geometric(1 / mean_block, size=(replicates, math.ceil(2 * rows / mean_block) + 1))
     while lengths.sum(axis=1).min() < rows:
         lengths = np.concatenate([lengths, generator.geometric(1 / mean_block, size=lengths.shape)], axis=1)
@@ -74,28 +76,32 @@ class DieboldMariano:
     kernel: Literal["rectangular", "bartlett", "none"]
 
 
-def diebold_mariano(differences: Floats, overlap: int) -> DieboldMariano:
+def diebold_mariano(differences: Floats, overlap: int, block: float | None = None) -> DieboldMariano:
     """Test loss differences of overlapping forecasts (Diebold and Mariano 1995; Harvey, Leybourne and Newbold 1997).
 
     The long-run variance sums autocovariances up to overlap - 1 lags with equal weight; where that is not positive,
-    Bartlett weights, which cannot go negative, take its place (Newey and West 1987).
+    Bartlett weights over the longer of overlap and block, which cannot go negative, take its place, with the
+    distribution that so wide a bandwidth asks for (Kiefer and Vogelsang 2005).
 
     Args:
         differences: (N,) loss of the reference minus loss of the model, in time order.
         overlap: Forecasts whose horizons overlap, in steps: a horizon of h steps has overlap h.
+        block: Reach of dependence in rows for the Bartlett weights; None for the overlap.
     """
     count, lags = len(differences), overlap - 1
     factor = (count + 1 - 2 * overlap + overlap * lags / count) / count if count else 0.0
     if count <= 2 * overlap or factor <= 0:
         return DieboldMariano(None, 1.0, lags, "none")
-    centred = differences - differences.mean()
+    mean = float(differences.mean())
+    centred = differences - mean
     covariances = np.array([centred[lag:] @ centred[: count - lag] / count for lag in range(lags + 1)])
-    kernel: Literal["rectangular", "bartlett"] = "rectangular"
     variance = covariances[0] + 2 * covariances[1:].sum()
-    if variance <= covariances[0] * np.finfo(np.float64).eps:
-        kernel = "bartlett"
-        variance = covariances[0] + 2 * ((1 - np.arange(1, lags + 1) / (lags + 1)) @ covariances[1:])
-    if variance <= 0:
+    if variance > covariances[0] * np.finfo(np.float64).eps:
+        statistic = mean / math.sqrt(variance / count) * math.sqrt(factor)
+        return DieboldMariano(statistic, float(student.sf(statistic, count - 1)), lags, "rectangular")
+    width = max(overlap, math.ceil(block or overlap))
+    positive = long_run_variance(differences[:, None], width)
+    if positive.variance[0] <= 0:
         return DieboldMariano(None, 1.0, lags, "none")
-    statistic = float(differences.mean() / np.sqrt(variance / count) * np.sqrt(factor))
-    return DieboldMariano(statistic, float(student.sf(statistic, count - 1)), lags, kernel)
+    statistic = mean / math.sqrt(positive.variance[0] / count)
+    return DieboldMariano(statistic, float(student.sf(statistic, positive.freedom)), width - 1, "bartlett")

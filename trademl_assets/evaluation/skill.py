@@ -6,14 +6,12 @@ from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
+from trademl_assets.evaluation.long_run import least_detectable_gain
 from trademl_assets.evaluation.significance import DieboldMariano, bootstrap_means, diebold_mariano, interval
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
 
 Floats = NDArray[np.float64]
-POWER = 0.8
-"""Chance of being seen that defines the least detectable skill (Cohen's convention)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Skill:
         low, high: Its stationary-block-bootstrap interval.
         relative: difference / baseline_log_loss.
         test: Diebold-Mariano test of the difference.
-        least_detectable: Skill that would have been seen with 80 % power at this confidence.
+        least_detectable: Smallest true skill that would have been seen with the power asked for at this confidence.
     """
 
     baseline: str
@@ -79,25 +77,19 @@ def judge_skills(
     *,
     replicates: int,
     confidence: float,
+    power: float,
     seed: int,
 ) -> tuple[Skill, ...]:
     """Judge a model's losses (N,) against each baseline's (N,), in the baselines' order, all with the same blocks."""
     names = tuple(baseline_losses)
     differences = np.stack([baseline_losses[name] - model_losses for name in names], axis=1)
     drawn = bootstrap_means(differences, dependence.block_samples, replicates, seed)
-    detectable = (norm.ppf((1 + confidence) / 2) + norm.ppf(POWER)) * drawn.std(axis=0)
     skills = []
     for column, name in enumerate(names):
         mean, reference = float(differences[:, column].mean()), float(baseline_losses[name].mean())
         low, high = interval(drawn[:, column], confidence)
-        test = diebold_mariano(differences[:, column], dependence.overlap)
-        skills.append(Skill(name, reference, mean, low, high, mean / reference, test, float(detectable[column])))
+        gains = differences[:, column]
+        test = diebold_mariano(gains, dependence.overlap, dependence.block_samples)
+        detectable = least_detectable_gain(gains, dependence.block_samples, confidence=confidence, power=power)
+        skills.append(Skill(name, reference, mean, low, high, mean / reference, test, detectable))
     return tuple(skills)
-
-
-def interval_of_means(
-    columns: Mapping[str, Floats], dependence: Dependence, *, replicates: int, confidence: float, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Stationary-block-bootstrap interval of each column's mean, columns (N,) by name."""
-    drawn = bootstrap_means(np.stack(list(columns.values()), axis=1), dependence.block_samples, replicates, seed)
-    return {name: interval(drawn[:, number], confidence) for number, name in enumerate(columns)}

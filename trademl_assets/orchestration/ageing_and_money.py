@@ -51,6 +51,8 @@ def measure_worth(
     predictions: pl.DataFrame,
     index: pl.DataFrame,
     recipe: Mapping[str, Any],
+    *,
+    book_recipe: Mapping[str, Any] | None = None,
 ) -> Worth:
     """Measure ageing and money of the dataset's primary target.
 
@@ -60,6 +62,7 @@ def measure_worth(
         predictions: Table of `calibrate_predictions`.
         index: Sample index of the primary horizon.
         recipe: Of the dataset.
+        book_recipe: Whose days the steps of the test decisions count; None for those of `recipe`.
     """
     parameters, target = deployment.configuration.evaluation, recipe["target"]
     own = index.filter(pl.col("instrument") == target)
@@ -67,7 +70,7 @@ def measure_worth(
     instrument = deployment.configuration.market.instruments_by_name()[target]
     book = read_book(
         store,
-        recipe,
+        recipe if book_recipe is None else book_recipe,
         predicted.filter(pl.col("part") == "test").sort("t0", "sample"),
         reference_quantity=instrument.reference_quantity,
         capacity_bps=parameters.money.capacity_bps,

@@ -169,10 +169,11 @@ HYPERPARAMETER_STUDY = Entry(
     space="trials",
     stage="hyperparameter_optimization",
     kinds=frozenset({"optuna", "pytorch"}),
-    code_version="1",
+    code_version="2",
     schema_version=1,
     run_name="{target}_{horizon}_opt_{day}",
-    description="Trials of one search over a model's parameters, scored on the validation blocks, and the best one.",
+    description="Trials of one search over a model's parameters, scored on validation blocks or windows, the best one, "
+    "and each trial's loss on each day.",
 )
 TRAINED_MODEL = Entry(
     name="trained_model",
@@ -180,7 +181,7 @@ TRAINED_MODEL = Entry(
     space="trials",
     stage="model_training",
     kinds=frozenset({"pytorch", "lightning"}),
-    code_version="3",
+    code_version="4",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_v{version}",
     description="Weights of every seed as safetensors with a sidecar, their history, "

@@ -8,6 +8,7 @@ from trademl_assets.evaluation.provenance import Chain, SourceStatement, trace
 from trademl_assets.evaluation.provenance_target import find_target
 from trademl_assets.orchestration.catalog import ENTRIES
 from trademl_assets.orchestration.lineage import Lineage
+from trademl_assets.orchestration.period_job import PERIOD_EVALUATION
 from trademl_assets.storage.commit import ArtifactStore, Manifest
 
 _ROLES = {
@@ -30,7 +31,7 @@ def trace_target(configuration: Configuration, target: str) -> Chain:
         StorageError: There is no such partition, or the file belongs to none.
     """
     store = ArtifactStore.at(Path(configuration.platform.storage_root))
-    asset, partition = find_target(store, tuple(ENTRIES), target)
+    asset, partition = find_target(store, (*ENTRIES, PERIOD_EVALUATION.name), target)
     return trace(store, asset, partition, describe_source(configuration))
 
 

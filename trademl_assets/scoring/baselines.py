@@ -21,10 +21,12 @@ class BaselineParameters(Parameters):
 
     `volatility_bins` equally filled bins of trailing sigma; `pseudo_counts` samples of the broader distribution are
     added everywhere (uniform to the class prior, the prior to each bin), so that no class has probability 0.
+    `logistic_penalty` times half the squared weights of standardised features holds the logistic regression back.
     """
 
     volatility_bins: int = Field(ge=1)
     pseudo_counts: float = Field(gt=0)
+    logistic_penalty: float = Field(gt=0)
 
 
 def class_prior(labels: ArrayLike, classes: int, pseudo_counts: float) -> Floats:

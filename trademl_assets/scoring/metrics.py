@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trademl_assets.foundation.errors import EvaluationError
+from trademl_assets.scoring.discrimination import class_areas, mean_areas
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -65,9 +66,10 @@ def evaluate(
 
     Returns:
         log_loss (nats), brier (0..2), accuracy, balanced_accuracy (mean recall of the classes present), weighted_f1,
-        ece, mce (top label, equal-width bins), ece_equal_mass, classwise_ece (mean over classes), entropy (mean, nats
-        of the prediction), top_2 and top_3 where there are more classes than that, and directional_accuracy where it is
-        defined.
+        macro_f1, ece, mce (top label, equal-width bins), ece_equal_mass, mce_equal_mass, classwise_ece (mean over
+        classes), entropy (mean, nats of the prediction), top_2 and top_3 where there are more classes than that (top_1
+        is the accuracy), auc_macro and auc_weighted (a class against the rest) where several classes came true, and
+        directional_accuracy where it is defined.
 
     Raises:
         EvaluationError: Shapes, sums, labels or weights are impossible.
@@ -75,21 +77,26 @@ def evaluate(
     predicted, truth, share = _checked(probabilities, labels, weights)
     confidence, hit = predicted.max(axis=1), (predicted.argmax(axis=1) == truth).astype(np.float64)
     top = reliability_curve(confidence, hit, equal_width_edges(), share)
+    mass = reliability_curve(confidence, hit, equal_mass_edges(confidence), share)
     matrix = confusion_matrix(predicted, truth, share)
+    scores = class_scores(matrix)
     metrics = {
         "log_loss": float(share @ log_losses(predicted, truth)),
         "brier": float(share @ brier_scores(predicted, truth)),
         "accuracy": float(share @ hit),
         "balanced_accuracy": _balanced_accuracy(matrix),
-        "weighted_f1": float(class_scores(matrix)["f1"] @ matrix.sum(axis=1) / matrix.sum()),
+        "weighted_f1": float(scores["f1"] @ scores["support"] / matrix.sum()),
+        "macro_f1": float(scores["f1"].mean()),
         "ece": top.expected_error(),
         "mce": top.maximal_error(),
-        "ece_equal_mass": reliability_curve(confidence, hit, equal_mass_edges(confidence), share).expected_error(),
+        "ece_equal_mass": mass.expected_error(),
+        "mce_equal_mass": mass.maximal_error(),
         "classwise_ece": classwise_ece(predicted, truth, share),
         "entropy": float(share @ entropies(predicted)),
     }
     above = (predicted > predicted[np.arange(len(truth)), truth][:, None]).sum(axis=1)
     metrics |= {f"top_{k}": float(share @ (above < k)) for k in TOP_K if k < predicted.shape[1]}
+    metrics |= mean_areas(class_areas(predicted, truth, share), scores["support"])
     direction = None if boundaries_bps is None else directional_accuracy(predicted, truth, boundaries_bps, share)
     return metrics if direction is None else metrics | {"directional_accuracy": direction}
 
@@ -138,7 +145,8 @@ def equal_width_edges(bins: int = RELIABILITY_BINS) -> Floats:
 
 def equal_mass_edges(values: Floats, bins: int = RELIABILITY_BINS) -> Floats:
     """Edges at quantiles of `values`, so that bins hold equally many; equal values stay in one bin."""
-    return np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
+    place = np.linspace(0.0, len(values) - 1, bins + 1)
+    return np.unique(np.interp(place, np.arange(len(values)), np.sort(values)))
 
 
 def bin_of(values: Floats, edges: Floats) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.durable import hash_file, write_durably
 from trademl_assets.training.data import HeldOut, SegmentFeed
 from trademl_assets.training.losses import without_class_weights
-from trademl_assets.training.results import member_name, read_json, sidecar_name, write_json
+from trademl_assets.training.results import SCHEMA_VERSION, member_name, read_json, sidecar_name, write_json
 
 TRAINED_MODEL_ASSET = "trained_model"
 
@@ -56,8 +56,14 @@ def load_network(weights: Path, sidecar: dict[str, Any]) -> Network:
     """Build the network that a sidecar describes and give it its weights.
 
     Raises:
-        CorruptArtifactError: Weights and sidecar do not belong together, or the weights are damaged.
+        CorruptArtifactError: Weights and sidecar do not belong together, the weights are damaged, or the sidecar is of
+            another version.
     """
+    if sidecar["schema_version"] != SCHEMA_VERSION:
+        raise CorruptArtifactError(
+            f"the sidecar of {weights} is of version {sidecar['schema_version']}, this code reads {SCHEMA_VERSION} -> "
+            "train again"
+        )
     model = ModelParameters.model_validate({"family": sidecar["family"], "parameters": sidecar["model"]})
     network = MODELS.get(model.family).build(model.parameters, ModelInputs.from_json(sidecar["inputs"]))
     try:

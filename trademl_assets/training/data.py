@@ -9,7 +9,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from trademl_assets.datasets.parameters import Part
 from trademl_assets.datasets.windows import Dataset
@@ -163,6 +163,26 @@ class Share:
     processes: int
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How an epoch is cut into steps of optimisation.
+
+    Attributes:
+        segments_per_step: Segments of one step, over all processes and parts.
+        parts_per_step: Batches that one step is computed in, one after the other.
+        steps_at_most: Steps after which an epoch ends; None for none.
+    """
+
+    segments_per_step: int
+    parts_per_step: int = 1
+    steps_at_most: int | None = None
+
+    def steps(self, segments: int) -> int:
+        """Steps of optimisation of an epoch over so many segments."""
+        steps = -(-segments // self.segments_per_step)
+        return steps if self.steps_at_most is None else min(steps, self.steps_at_most)
+
+
 class TrainingEpoch(IterableDataset[SegmentBatch]):
     """One pass over the training segments in an order, and at phases, that follow from seed and epoch alone.
 
@@ -171,28 +191,31 @@ class TrainingEpoch(IterableDataset[SegmentBatch]):
     Args:
         feed: The feed.
         stretches: Training segments with all their phases.
-        segments_per_step: Segments of one step of optimisation, over all processes.
+        pace: How the epoch is cut.
         seed: The member's seed.
         epoch: The epoch.
         share: What this process computes of each step.
+        first_batch: Batches that were trained on before the process was ended, which are passed over.
     """
 
     def __init__(
         self,
         feed: SegmentFeed,
         stretches: Sequence[Stretch],
-        segments_per_step: int,
+        pace: Pace,
         *,
         seed: int,
         epoch: int,
         share: Share,
+        first_batch: int = 0,
     ) -> None:
         self._feed = feed
         self._stretches = stretches
-        self._size = segments_per_step
+        self._pace = pace
         self._seed = seed
         self._epoch = epoch
         self._share = share
+        self._first_batch = first_batch
 
     def __iter__(self) -> Iterator[SegmentBatch]:
         random = np.random.default_rng([self._seed, self._epoch])
@@ -202,15 +225,24 @@ class TrainingEpoch(IterableDataset[SegmentBatch]):
             for number in order
         ]
         turned = torch.from_numpy(np.random.default_rng([self._seed, self._epoch, 1]).random(len(chosen)) < _HALF)
-        for first in range(0, len(chosen), self._size):
-            step = chosen[first : first + self._size]
-            mine = slice(self._share.rank, None, self._share.processes) if len(step) > self._share.rank else slice(1)
-            batch = self._feed.batch(step[mine], self._feed.total_weight(step))
-            if self._feed.mirror is not None:
-                batch = self._feed.mirror.turn(batch, turned[first : first + self._size][mine])
-            if len(step) <= self._share.rank:  # nothing left for this process: it computes, but counts for nothing
-                batch = replace(batch, weights=torch.zeros_like(batch.weights))
-            yield batch
+        worker = get_worker_info()  # workers take turns, and the loader asks them in turn
+        ahead, together = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        batches = self._pace.steps(len(chosen)) * self._pace.parts_per_step
+        for number in range(self._first_batch + ahead, batches, together):
+            yield self._batch(chosen, turned, *divmod(number, self._pace.parts_per_step))
+
+    def _batch(self, chosen: Sequence[Stretch], turned: Tensor, step_number: int, part: int) -> SegmentBatch:
+        first = step_number * self._pace.segments_per_step
+        step = chosen[first : first + self._pace.segments_per_step]
+        place = self._share.rank + part * self._share.processes
+        shares = self._share.processes * self._pace.parts_per_step
+        mine = slice(place, None, shares) if len(step) > place else slice(1)
+        batch = self._feed.batch(step[mine], self._feed.total_weight(step))
+        if self._feed.mirror is not None:
+            batch = self._feed.mirror.turn(batch, turned[first : first + self._pace.segments_per_step][mine])
+        if len(step) <= place:  # nothing left for this part: it is computed, but counts for nothing
+            batch = replace(batch, weights=torch.zeros_like(batch.weights))
+        return batch
 
 
 class HeldOut(IterableDataset[SegmentBatch]):
@@ -232,14 +264,9 @@ class HeldOut(IterableDataset[SegmentBatch]):
             yield self._feed.batch(self._stretches[first : first + self._size])
 
 
-def steps_per_epoch(stretches: Sequence[Stretch], segments_per_step: int) -> int:
-    """Steps of optimisation of an epoch."""
-    return -(-len(stretches) // segments_per_step)
-
-
-def loader(batches: IterableDataset[SegmentBatch]) -> DataLoader[SegmentBatch]:
-    """Hand on ready batches, in this process."""
-    return DataLoader(batches, batch_size=None, num_workers=0)
+def loader(batches: IterableDataset[SegmentBatch], workers: int = 0) -> DataLoader[SegmentBatch]:
+    """Hand on ready batches, laid in this process or by workers; the order is the same."""
+    return DataLoader(batches, batch_size=None, num_workers=workers)
 
 
 def _positions(values: pl.Series, answered: Sequence[Any]) -> Tensor:

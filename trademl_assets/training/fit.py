@@ -102,6 +102,7 @@ def fit_members(
             spec.training,
             seed=seed,
             folder=folder / CHECKPOINTS_FOLDER / str(seed),
+            key=key,
             processes=processes,
             position=(number, len(spec.seeds)),
             report=report,
@@ -146,9 +147,8 @@ def view_of_data(dataset: Dataset, spec: TrainingSpec) -> Dataset:
 
 def _key(spec: TrainingSpec, dataset_hash: str) -> str:
     """Names everything that a member follows from, its seed left out."""
-    stated = spec.model_dump(mode="json", exclude={"store_root", "output_folder", "seeds", "mode"})
-    for name in ("seeds", "progress_seconds"):
-        del stated["training"][name]
+    stated = spec.model_dump(mode="json", exclude={"store_root", "output_folder", "seeds", "mode", "training"})
+    stated["training"] = {name: value for name, value in spec.training.what_decides().items() if name != "seeds"}
     text = json.dumps([stated, dataset_hash, SCHEMA_VERSION], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -174,6 +174,7 @@ def _restored(folder: Path, sidecar: dict[str, Any]) -> TrainedMember:
         sidecar["best_epoch"],
         sidecar[VALIDATION_LOG_LOSS],
         None if weights is None else tuple(weights),
+        sidecar["steps"],
     )
 
 
@@ -195,6 +196,7 @@ def _sidecar(
         "keeps_probabilities": keeps_probabilities(spec.training.loss),
         "epochs": member.epochs,
         "best_epoch": member.best_epoch,
+        "steps": member.steps,
         VALIDATION_LOG_LOSS: member.validation_log_loss,
         "torch": torch.__version__,
     }

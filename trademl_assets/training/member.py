@@ -1,31 +1,37 @@
-"""Trains one member: seeds, Lightning's trainer, early stopping, the best weights restored."""
+"""Trains one member: seeds, Lightning's trainer, retries, the best weights restored."""
 
-import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch import Callback, seed_everything
 
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.network import Network
 from trademl_assets.models.registry import MODELS, ModelParameters
-from trademl_assets.training.callbacks import EpochCallback, HistoryCallback, ProgressCallback
-from trademl_assets.training.checkpoints import DurableCheckpointIO, read_checkpoint
+from trademl_assets.training.callbacks import (
+    AveragedWeights,
+    BestWeights,
+    EpochCallback,
+    HistoryCallback,
+    ProgressCallback,
+)
+from trademl_assets.training.checkpoints import CheckpointFolder
 from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.finite import NotFiniteError
 from trademl_assets.training.loss_parameters import Loss
 from trademl_assets.training.losses import fit_class_weights
-from trademl_assets.training.module import VALIDATION_LOG_LOSS, FeedModule, MemberModule
+from trademl_assets.training.module import FeedModule, MemberModule
 from trademl_assets.training.parameters import TrainingParameters
+from trademl_assets.training.resume import ResumeCallback
+from trademl_assets.training.trainer import build_stopping, build_trainer, join_processes, prepare_network
 
 Report = Callable[[str, dict[str, Any]], None]
 OnEpoch = Callable[[int, float], None]
-_PREFIX = "network."
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class TrainedMember:
         best_epoch: Epoch whose weights these are.
         validation_log_loss: Their validation log-loss in nats.
         class_weights: Of the loss, which shift the probabilities; None where it has none.
+        steps: Steps of optimisation that were made.
     """
 
     seed: int
@@ -47,6 +54,7 @@ class TrainedMember:
     best_epoch: int
     validation_log_loss: float
     class_weights: tuple[float, ...] | None
+    steps: int
 
 
 def build_network(model: ModelParameters, inputs: ModelInputs) -> Network:
@@ -62,6 +70,7 @@ def train_member(
     *,
     seed: int,
     folder: Path,
+    key: str = "",
     processes: int = 1,
     position: tuple[int, int] = (1, 1),
     report: Report = lambda _line, _facts: None,
@@ -77,58 +86,113 @@ def train_member(
         feed: The feed of the dataset.
         parameters: How to train.
         seed: Of weights, order, phases and dropout.
-        folder: For checkpoints; emptied first.
+        folder: For checkpoints; those of a training that was ended are gone on from.
+        key: Names everything that the training follows from, so that no other training's checkpoints are taken.
         processes: Processes that train together, started by torchrun.
         position: Number of this member and of all.
         report: Takes lines of progress.
         on_epoch: Takes every epoch and its validation log-loss; what it raises ends the training.
 
     Raises:
-        TrainingError: The loss is not a number, or no epoch was finished.
-        ConfigError: Model and dataset do not fit.
+        TrainingError: The loss is not a number, even at lower rates.
+        ConfigError: Model, dataset and parameters do not fit.
     """
-    seed_everything(seed, verbose=False)
-    network = build_network(model, inputs)
-    data = FeedModule(feed, parameters, seed)
-    weights = training_class_weights(parameters.loss, feed, inputs.classes)
-    module = MemberModule(network, parameters, data.steps_per_epoch * parameters.max_epochs, weights)
-    history = HistoryCallback()
-    best = ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor=VALIDATION_LOG_LOSS,
-        mode="min",
-        save_weights_only=parameters.weight_average_decay is None,  # Lightning swaps the average in for whole ones only
-    )
-    callbacks: list[Callback] = [
-        *_averaging(parameters),
-        EarlyStopping(
-            monitor=VALIDATION_LOG_LOSS,
-            mode="min",
-            patience=parameters.early_stopping.patience_epochs,
-            min_delta=parameters.early_stopping.minimum_improvement,
-            check_finite=True,
-        ),
-        history,
-        ProgressCallback(report, *position, parameters.progress_seconds),
-        best,
-        EpochCallback(on_epoch),
-    ]
-    trainer = _trainer(parameters, folder, callbacks, processes)
-    if trainer.is_global_zero:
-        shutil.rmtree(folder, ignore_errors=True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches come ready-made
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
-        trainer.fit(module, datamodule=data)
-    if not best.best_model_path or best.best_model_score is None:
-        raise TrainingError(f"seed {seed}: no epoch had a finite validation log-loss -> lower the learning rate")
-    state = read_checkpoint(Path(best.best_model_path))["state_dict"]
-    network.load_state_dict({name.removeprefix(_PREFIX): value for name, value in state.items()})
-    losses = [row[VALIDATION_LOG_LOSS] for row in history.epochs]
-    return TrainedMember(
-        seed, network.cpu().eval(), history.epochs, losses.index(min(losses)), float(best.best_model_score), weights
-    )
+    checkpoints = CheckpointFolder(folder, f"{key}, {processes} processes, torch {torch.__version__}")
+    recoveries = 0
+    while True:
+        attempt = _Attempt(model, inputs, feed, parameters, seed=seed, recoveries=recoveries)
+        try:
+            return attempt.run(checkpoints, processes, position, report=report, on_epoch=on_epoch)
+        except NotFiniteError as error:
+            recoveries = attempt.module.recoveries + 1
+            stated = parameters.not_a_number
+            if recoveries > stated.retries:
+                raise TrainingError(f"seed {seed}, after {recoveries - 1} retries: {error}") from error
+            lowered = stated.learning_rate_factor**recoveries
+            report(f"{error}; retry {recoveries} of {stated.retries} at {lowered:g} of the rate", {})
+
+
+class _Attempt:
+    """One go at a member, from its last checkpoint or from its beginning."""
+
+    def __init__(
+        self,
+        model: ModelParameters,
+        inputs: ModelInputs,
+        feed: SegmentFeed,
+        parameters: TrainingParameters,
+        *,
+        seed: int,
+        recoveries: int,
+    ) -> None:
+        seed_everything(seed, verbose=False)
+        self._seed = seed
+        self._parameters = parameters
+        self._network = build_network(model, inputs)
+        prepare_network(self._network, parameters)
+        self._data = FeedModule(feed, parameters, seed)
+        self._weights = training_class_weights(parameters.loss, feed, inputs.classes)
+        steps = self._data.steps_per_epoch * parameters.max_epochs
+        self.module = MemberModule(self._network, parameters, steps, self._weights, recoveries)
+
+    def run(
+        self,
+        checkpoints: CheckpointFolder,
+        processes: int,
+        position: tuple[int, int],
+        *,
+        report: Report,
+        on_epoch: OnEpoch,
+    ) -> TrainedMember:
+        parameters = self._parameters
+        average = None
+        if parameters.weight_average_decay is not None:
+            average = AveragedWeights(decay=parameters.weight_average_decay)
+        history, best = HistoryCallback(), BestWeights(average)
+        resume = ResumeCallback(
+            checkpoints, parameters.checkpoint_every_steps, parameters.not_a_number.learning_rate_factor
+        )
+        progress = ProgressCallback(
+            report,
+            *position,
+            every_seconds=parameters.progress_seconds,
+            steps_per_epoch=self._data.steps_per_epoch,
+            parts_per_step=parameters.parts_per_step,
+        )
+        watching: list[Callback] = [] if average is None else [average]
+        watching += [*build_stopping(parameters), best, history, progress, resume, EpochCallback(on_epoch)]
+        trainer = build_trainer(parameters, checkpoints.folder, watching, processes)
+        if trainer.is_global_zero:
+            checkpoints.prepare()
+        begun = _last_checkpoint(checkpoints, report, processes)
+        if begun is not None:
+            report(f"member {position[0]}/{position[1]} (seed {self._seed}): goes on from {begun.stem}", {})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches come ready-made
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
+            trainer.fit(self.module, datamodule=self._data, ckpt_path=begun, weights_only=True)
+        self._network.load_state_dict(best.weights)
+        return TrainedMember(
+            seed=self._seed,
+            network=self._network.cpu().eval(),
+            epochs=history.epochs,
+            best_epoch=best.epoch,
+            validation_log_loss=best.score,
+            class_weights=self._weights,
+            steps=trainer.global_step,
+        )
+
+
+def _last_checkpoint(checkpoints: CheckpointFolder, report: Report, processes: int) -> Path | None:
+    """Return the checkpoint that all processes go on from: the one that the first process finds."""
+    if processes == 1:
+        return checkpoints.latest(lambda line: report(line, {}))
+    join_processes()
+    found: list[Path | None] = [None]
+    if torch.distributed.get_rank() == 0:
+        found[0] = checkpoints.latest(lambda line: report(line, {}))
+    torch.distributed.broadcast_object_list(found)
+    return found[0]
 
 
 def training_class_weights(loss: Loss, feed: SegmentFeed, classes: int) -> tuple[float, ...] | None:
@@ -139,29 +203,3 @@ def training_class_weights(loss: Loss, feed: SegmentFeed, classes: int) -> tuple
     """
     training = (feed.dataset.index["part"] == "train").to_numpy() & feed.answered
     return fit_class_weights(loss, feed.label.numpy()[training], feed.weight.double().numpy()[training], classes)
-
-
-def _averaging(parameters: TrainingParameters) -> Sequence[Callback]:
-    decay = parameters.weight_average_decay
-    return () if decay is None else (EMAWeightAveraging(decay=decay),)
-
-
-def _trainer(parameters: TrainingParameters, folder: Path, callbacks: list[Callback], processes: int) -> Trainer:
-    on_gpu = parameters.devices != "cpu" and torch.cuda.is_available()
-    return Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
-        devices=processes,
-        strategy="ddp" if processes > 1 else "auto",
-        max_epochs=parameters.max_epochs,
-        callbacks=callbacks,
-        plugins=[DurableCheckpointIO()],
-        default_root_dir=folder,
-        gradient_clip_val=parameters.optimiser.gradient_clip_norm,
-        deterministic=True,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        use_distributed_sampler=False,
-    )

@@ -6,15 +6,20 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.network import Network, SegmentBatch
-from trademl_assets.training.data import HeldOut, SegmentFeed, Share, TrainingEpoch, loader, steps_per_epoch
+from trademl_assets.training.data import HeldOut, Pace, SegmentFeed, Share, TrainingEpoch, loader
+from trademl_assets.training.finite import require_finite
 from trademl_assets.training.losses import sample_loss, weighted_mean, without_class_weights
-from trademl_assets.training.parameters import OptimiserParameters, TrainingParameters
+from trademl_assets.training.optimisers import build_optimiser
+from trademl_assets.training.parameters import TrainingParameters
+from trademl_assets.training.schedules import build_schedule
 
 VALIDATION_LOG_LOSS = "validation_log_loss"
+VALIDATION_ACCURACY = "validation_accuracy"
 TRAINING_LOSS = "training_loss"
 
 
@@ -26,6 +31,7 @@ class MemberModule(LightningModule):
         parameters: How it is trained.
         total_steps: Steps of optimisation of all epochs.
         class_weights: Of the loss, as they were fitted.
+        recoveries: How often the loss was not a number before.
 
     Raises:
         ConfigError: The loss does not fit the network.
@@ -37,6 +43,7 @@ class MemberModule(LightningModule):
         parameters: TrainingParameters,
         total_steps: int,
         class_weights: tuple[float, ...] | None = None,
+        recoveries: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -44,25 +51,38 @@ class MemberModule(LightningModule):
         self._total_steps = total_steps
         self._class_weights = class_weights
         self._loss = sample_loss(parameters.loss, network, class_weights)
-        self._validation: list[tuple[Tensor, Tensor]] = []
-        self._training: list[tuple[float, float]] = []
+        self._validation: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.training_sums = (0.0, 0.0)
+        """Weighted losses and weights of the epoch so far, of this process."""
+        self.recoveries = recoveries
 
     def training_step(self, batch: SegmentBatch, batch_index: int) -> Tensor:
-        """Return the loss of a step.
+        """Return the loss of a batch: of a step, or of a part of one.
 
         Raises:
-            TrainingError: The loss is not a number.
+            NotFiniteError: The loss is not a number, in this process or in another.
         """
-        loss = weighted_mean(self._loss(self.network, batch), batch, self.trainer.world_size)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss.item()} in epoch {self.current_epoch}, step {batch_index} -> lower the learning "
-                "rate or look for impossible values in the dataset"
-            )
+        shares = self.trainer.world_size * self._stated.parts_per_step
+        loss = weighted_mean(self._loss(self.network, batch), batch, shares)
+        require_finite(loss, "loss", f"epoch {self.current_epoch}, step {batch_index}", self.trainer.world_size)
+        losses, weights = self.training_sums
         weight = float(batch.weights.sum())
-        self._training.append((float(loss.detach()) * batch.total_weight / self.trainer.world_size, weight))
+        self.training_sums = (losses + float(loss.detach()) * batch.total_weight / shares, weights + weight)
         penalty = self.network.penalty()
         return loss if penalty is None else loss + penalty
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,  # noqa: ARG002 -- Lightning's signature
+        gradient_clip_algorithm: str | None = None,  # noqa: ARG002 -- the same
+    ) -> None:
+        """Bound the entries of the gradient, then its norm."""
+        stated = self._stated.gradient_clipping
+        if stated.value is not None:
+            self.clip_gradients(optimizer, stated.value, "value")
+        if stated.norm is not None:
+            self.clip_gradients(optimizer, stated.norm, "norm")
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         """Step, then bring the weights to what the network asks of them."""
@@ -73,35 +93,48 @@ class MemberModule(LightningModule):
         """Collect log-losses, class weights undone; every process sees the whole of validation."""
         logits = without_class_weights(self.network(batch), self._class_weights)
         losses = nn.functional.cross_entropy(logits, batch.labels, reduction="none")
-        self._validation.append((losses.sum(), torch.ones_like(losses).sum()))
+        right = (logits.argmax(dim=1) == batch.labels).sum()
+        self._validation.append((losses.sum(), right, torch.ones_like(losses).sum()))
 
     def on_validation_epoch_end(self) -> None:
-        """Publish the validation log-loss (unweighted) and the training loss of the epoch before it, in nats."""
-        losses, weights = (
-            (sum(column) for column in zip(*self._training, strict=True)) if self._training else (0.0, 0.0)
-        )
-        self._training.clear()
-        self.log(TRAINING_LOSS, losses / weights if weights else math.nan, sync_dist=self.trainer.world_size > 1)
-        total = torch.stack([part for part, _ in self._validation]).sum()
-        count = torch.stack([part for _, part in self._validation]).sum()
+        """Publish the validation log-loss (unweighted), accuracy and the training loss of the epoch before it, in nats.
+
+        Raises:
+            NotFiniteError: The log-loss is not a number.
+        """
+        losses, weights = self._over_processes(self.training_sums)
+        self.training_sums = (0.0, 0.0)
+        total, right, count = (torch.stack(column).sum() for column in zip(*self._validation, strict=True))
         self._validation.clear()
-        self.log(VALIDATION_LOG_LOSS, total / count, sync_dist=self.trainer.world_size > 1)
+        require_finite(total, "validation log-loss", f"epoch {self.current_epoch}", self.trainer.world_size)
+        together = self.trainer.world_size > 1
+        self.log(TRAINING_LOSS, losses / weights if weights else math.nan, sync_dist=together)
+        self.log(VALIDATION_LOG_LOSS, total / count, sync_dist=together)
+        self.log(VALIDATION_ACCURACY, right / count, sync_dist=together)
 
     def configure_optimizers(self) -> Any:
-        """AdamW on matrices with, on the rest without decay; a rate for every step."""
-        stated = self._stated.optimiser
-        context = {id(parameter) for parameter in self.network.context_parameters()}
-        matrices = [p for p in self.parameters() if p.ndim > 1]
-        groups = [
-            {"params": [p for p in matrices if id(p) not in context], "weight_decay": stated.weight_decay},
-            {"params": [p for p in matrices if id(p) in context], "weight_decay": stated.context_weight_decay},
-            {"params": [p for p in self.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.AdamW(groups, lr=stated.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: rate_share(step, self._total_steps, stated)
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """Return the optimiser and the schedule of its rate."""
+        optimiser = build_optimiser(self.network, self._stated.optimiser, unscales=self._stated.precision == "fp16")
+        factor = self._stated.not_a_number.learning_rate_factor**self.recoveries
+        schedule = build_schedule(optimiser, self._stated.schedule, self._total_steps, factor)
+        return {"optimizer": optimiser, "lr_scheduler": schedule}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step a schedule of steps; one that follows validation was stepped with it, before a checkpoint is written."""
+        if metric is None:
+            scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        """Let a schedule that follows validation see its result."""
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(float(self.trainer.callback_metrics[VALIDATION_LOG_LOSS]))
+
+    def _over_processes(self, sums: tuple[float, float]) -> tuple[float, float]:
+        if self.trainer.world_size == 1:
+            return sums
+        summed = self.trainer.strategy.reduce(torch.tensor(sums, device=self.device), reduce_op="sum")
+        return float(summed[0]), float(summed[1])
 
 
 class FeedModule(LightningDataModule):
@@ -117,22 +150,37 @@ class FeedModule(LightningDataModule):
         super().__init__()
         self._feed = feed
         self._size = parameters.segments_per_step
+        self._pace = Pace(self._size, parameters.parts_per_step, parameters.steps_per_epoch_at_most)
+        self._workers = parameters.workers
         self._seed = seed
         self._training = feed.stretches("train", on_stride_only=False, every_label=True)
         self._held_out = feed.stretches("validation", on_stride_only=True, every_label=True)
+        self._begins_at = (0, 0)
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps of optimisation of an epoch."""
-        return steps_per_epoch(self._training, self._size)
+        return self._pace.steps(len(self._training))
+
+    def begin_at(self, epoch: int, batch: int) -> None:
+        """Pass over the batches of an epoch that were trained on already."""
+        self._begins_at = (epoch, batch)
 
     def train_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of the current epoch."""
         if self.trainer is None:
             raise TrainingError("batches are asked for outside a training")
-        share = Share(self.trainer.global_rank, self.trainer.world_size)
-        epoch = self.trainer.current_epoch
-        return loader(TrainingEpoch(self._feed, self._training, self._size, seed=self._seed, epoch=epoch, share=share))
+        epoch, (begun, done) = self.trainer.current_epoch, self._begins_at
+        batches = TrainingEpoch(
+            self._feed,
+            self._training,
+            self._pace,
+            seed=self._seed,
+            epoch=epoch,
+            share=Share(self.trainer.global_rank, self.trainer.world_size),
+            first_batch=done if epoch == begun else 0,
+        )
+        return loader(batches, self._workers)
 
     def transfer_batch_to_device(
         self,
@@ -146,13 +194,3 @@ class FeedModule(LightningDataModule):
     def val_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of validation."""
         return loader(HeldOut(self._feed, self._held_out, self._size))
-
-
-def rate_share(step: int, total_steps: int, parameters: OptimiserParameters) -> float:
-    """Share of the learning rate at a step: linear warm-up, then a cosine to the final share."""
-    warm = round(parameters.warm_up_share * total_steps)
-    if step < warm:
-        return (step + 1) / warm
-    progress = min((step - warm) / max(total_steps - warm, 1), 1.0)
-    final = parameters.final_learning_rate_share
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,47 +1,27 @@
 """Typed parameters of a training, free of torch; and the specification that its process is given."""
 
+import hashlib
+import json
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.training.loss_parameters import Loss
+from trademl_assets.training.optimiser_parameters import (
+    ClippingParameters,
+    EarlyStoppingParameters,
+    OptimiserParameters,
+    Positive,
+    RecoveryParameters,
+    ScheduleParameters,
+)
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Devices = Literal["auto", "cpu", "1", "2"]
-
-
-class OptimiserParameters(Parameters):
-    """AdamW with a warm-up and a cosine.
-
-    Attributes:
-        learning_rate: At the end of the warm-up.
-        final_learning_rate_share: Of it, at the end of the cosine.
-        weight_decay: Decoupled, on matrices only (biases and norms are left free).
-        context_weight_decay: Of the matrices that read clock and long term, of which there are few examples.
-        warm_up_share: Share of all steps that the rate rises, linearly from zero.
-        gradient_clip_norm: Largest norm of a gradient.
-    """
-
-    learning_rate: Positive
-    final_learning_rate_share: Annotated[float, Field(ge=0, le=1)]
-    weight_decay: NotNegative
-    context_weight_decay: NotNegative
-    warm_up_share: Annotated[float, Field(ge=0, lt=1)]
-    gradient_clip_norm: Positive
-
-
-class EarlyStoppingParameters(Parameters):
-    """When the validation log-loss has stopped falling.
-
-    Attributes:
-        patience_epochs: Epochs without an improvement after which training ends.
-        minimum_improvement: Nats that count as one.
-    """
-
-    patience_epochs: Annotated[int, Field(ge=1)]
-    minimum_improvement: NotNegative
+Precision = Literal["fp32", "bf16", "fp16"]
+WITHOUT_EFFECT = frozenset({"workers", "checkpoint_every_steps", "progress_seconds", "timeout"})
+"""Parameters that the weights do not follow from: changing them makes no model stale."""
 
 
 class TrainingParameters(Parameters):
@@ -51,25 +31,58 @@ class TrainingParameters(Parameters):
         seeds: One member of the ensemble each; the ensemble is the mean of their probabilities.
         devices: `auto` takes the CUDA devices there are (two at most), else the CPU; `cpu`; `1`; `2` processes.
         threads: CPU threads of a process.
+        workers: Processes that lay batches beside each training process; 0 lays them in it.
+        deterministic: Whether only kernels run that give the same bits each time.
+        precision: `fp32`; `bf16` or `fp16` for products of matrices only, the latter on GPUs only.
+        compile: Whether the network is compiled by torch.
         max_epochs: Passes over the training segments, each at one random phase.
+        steps_per_epoch_at_most: Steps of optimisation after which a pass ends; null for none.
         segments_per_step: Segments whose decisions make one step of optimisation.
+        parts_per_step: Parts that a step is computed in, one after the other, so that less memory is needed.
+        recompute_activations: Whether activations are computed again for the gradient rather than kept.
         weight_average_decay: Of the exponential moving average of weights that is validated and kept; null for none.
         loss: What is minimised; validation is always judged by the log-loss.
-        optimiser: Rates and decay.
+        optimiser: What moves the weights.
+        schedule: The rate over time.
+        gradient_clipping: Bounds of gradients.
         early_stopping: When to end.
+        not_a_number: What is done about a loss that is not a number.
+        checkpoint_every_steps: Steps of optimisation between two checkpoints.
         progress_seconds: Least time between two lines of progress.
+        timeout: After which a training is ended as stuck; a resumed one counts anew.
     """
 
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     devices: Devices
     threads: Annotated[int, Field(ge=1)]
+    workers: Annotated[int, Field(ge=0)]
+    deterministic: bool
+    precision: Precision
+    compile: bool
     max_epochs: Annotated[int, Field(ge=1)]
+    steps_per_epoch_at_most: Annotated[int, Field(ge=1)] | None
     segments_per_step: Annotated[int, Field(ge=1)]
+    parts_per_step: Annotated[int, Field(ge=1)]
+    recompute_activations: bool
     weight_average_decay: Annotated[float, Field(gt=0, lt=1)] | None
     loss: Loss
     optimiser: OptimiserParameters
+    schedule: ScheduleParameters
+    gradient_clipping: ClippingParameters
     early_stopping: EarlyStoppingParameters
+    not_a_number: RecoveryParameters
+    checkpoint_every_steps: Annotated[int, Field(ge=1)]
     progress_seconds: Positive
+    timeout: Annotated[timedelta, Field(gt=timedelta())]
+
+    def what_decides(self) -> dict[str, Any]:
+        """Return what the weights follow from, as plain values."""
+        return self.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
+
+    def fingerprint(self) -> str:
+        """Return the sha256 (hex) of what the weights follow from."""
+        text = json.dumps(self.what_decides(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class TrainingSpec(Parameters):

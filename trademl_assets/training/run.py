@@ -1,8 +1,8 @@
 """The training process: `python -m torch.distributed.run … -m trademl_assets.training.run spec.json`.
 
 Reads the dataset through the store, trains every member, writes the results into the scratch folder. A member that is
-already there, trained from the same specification and dataset, is taken as it is: after a kill only what was not
-finished is trained again, from its beginning, which gives the same bits.
+already there, trained from the same specification and dataset, is taken as it is; one that a kill left unfinished goes
+on from its last checkpoint, which gives the same bits.
 """
 
 import logging

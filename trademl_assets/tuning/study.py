@@ -1,52 +1,44 @@
-"""A hyper-parameter study that can be killed and continued: the same configuration always ends with the same trials.
+"""A hyper-parameter study that can be killed and continued: with one worker it always ends with the same trials.
 
-A trial's index is the number of trials completed before it, and the sampler is seeded by seed + index; a trial lost to
-a kill is therefore drawn again as it was. (Optuna's own retry of stale trials would queue it a second time, so it is
-not used; heartbeats only tell which trials are dead.)
+Every wanted trial has a number and is seeded by it; a trial lost to a kill is begun again with the values it had. The
+database, not this process, knows how far the study is, so whoever opens it goes on where it stands.
 """
 
 import json
-import logging
-import math
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 import polars as pl
-from optuna.trial import FrozenTrial, TrialState
-from pydantic import Field
 
 from trademl_assets.foundation.errors import TrainingError
-from trademl_assets.foundation.parameters import Parameters, combine_fingerprints
-from trademl_assets.tuning.space import CategoricalRange, SearchRange, read_defaults
+from trademl_assets.foundation.parameters import combine_fingerprints
+from trademl_assets.tuning.parameters import StudyParameters
+from trademl_assets.tuning.space import overrides_of, read_defaults
+from trademl_assets.tuning.tables import curve_table, daily_table, trial_table
+from trademl_assets.tuning.trials import (
+    SUBJECT,
+    WARM_START,
+    database_url,
+    living_workers,
+    open_storage,
+    open_study,
+    places,
+    release_dead,
+    remove_dead,
+    retry_lost,
+)
+from trademl_assets.tuning.verdict import Verdict, is_success, judge_study, rank
+from trademl_assets.tuning.work import StudyPlace, has_work
 
-INDEX = "index"
-DIVERGED = "diverged"
-Objective = Callable[[dict[str, Any]], float]
-"""From a trial's overrides (dotted path -> value) to its validation loss; not finite where the training diverged."""
-
-
-class StudyParameters(Parameters):
-    """One search over a model's parameters.
-
-    The first trial runs the configured values, the next `random_trials` - 1 are random, the rest are proposed by TPE.
-    Where not `enabled` the configured values are taken. Optuna's database waits `database_timeout_seconds` for a lock;
-    a trial without a heartbeat for `heartbeat_grace_seconds` counts as dead.
-    """
-
-    enabled: bool
-    n_trials: int = Field(ge=1)
-    random_trials: int = Field(ge=1)
-    seed: int = Field(ge=0)
-    metric: Literal["validation_log_loss"]
-    space: dict[str, SearchRange]
-    heartbeat_seconds: int = Field(ge=1)
-    heartbeat_grace_seconds: int = Field(ge=1)
-    database_timeout_seconds: int = Field(ge=1)
+_POLL_SECONDS = 0.2
+Employ = Callable[[StudyPlace, Callable[[], int]], None]
+"""Has trials worked off until there is none left to begin. The function that it is given gives up the trials of dead
+processes and returns their number."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +47,21 @@ class StudyResult:
 
     Attributes:
         best_parameters: Overrides (dotted path -> value) of the best trial, the configured values where not searched.
-        best_value: Its loss; None where nothing was searched.
-        trials: One row a trial in order: index, loss (null where diverged), best_so_far, configured (the first), and a
-            column a searched path.
+        best_value: Its first objective; None where nothing was searched.
+        best_trial: Its number; None where nothing was searched.
+        trials: One row a trial in order, see `tables.trial_table`.
+        daily_losses: Mean validation log-loss of each completed trial on each day: trial, day, log_loss, samples.
+        curves: Loss of each trial after each epoch: trial, epoch, loss.
         note: What was found, in one sentence; the same whether or not the study was interrupted.
-        trials_run_now: Trials that were run by this call rather than read back.
+        trials_run_now: Trials that were settled during this call rather than read back.
     """
 
     best_parameters: dict[str, Any]
     best_value: float | None
+    best_trial: int | None
     trials: pl.DataFrame
+    daily_losses: pl.DataFrame
+    curves: pl.DataFrame
     note: str
     trials_run_now: int
 
@@ -74,70 +71,42 @@ def run_study(
     model: Mapping[str, Any],
     scratch: Path,
     identity: str,
-    objective: Objective,
+    employ: Employ,
     *,
-    on_trial: Callable[[int, dict[str, Any], float], None] | None = None,
+    subject: str,
 ) -> StudyResult:
     """Run, continue or read back a study.
 
     Args:
         parameters: The search; a raised `n_trials` continues a finished study.
         model: Nested parameters (JSON values) that the space's paths point into; other ones begin a new study.
-        scratch: Existing folder for Optuna's database, kept between runs.
+        scratch: Existing folder for the study's file and its workers' locks, kept between runs.
         identity: Fingerprint of everything else that trials depend on (dataset, code); with another one a new study
             begins.
-        objective: Runs one training and returns its loss.
-        on_trial: Told index, overrides and loss of every trial that completes now.
+        employ: Has the trials worked off, here or in processes of their own.
+        subject: What is searched for, for example "demo|dual_channel"; earlier studies of it can warm up this one.
 
     Raises:
         ConfigError: The space does not fit the model's parameters.
-        TrainingError: Every trial diverged.
+        TrainingError: Every trial failed.
     """
     defaults = read_defaults(model, parameters.space)
     if not parameters.enabled or not parameters.space:
         reason = "switched off" if not parameters.enabled else "the space is empty"
-        return StudyResult(
-            defaults, None, _as_table([], parameters.space), f"no search ({reason}): configured values", 0
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats and fixed first trials
-        study = optuna.create_study(
-            storage=_open_storage(parameters, scratch),
-            study_name=study_name(parameters, model, identity),
-            direction="minimize",
-            load_if_exists=True,
-        )
-        return _search(study, parameters, defaults, objective, on_trial)
-
-
-def _search(
-    study: optuna.Study,
-    parameters: StudyParameters,
-    defaults: Mapping[str, Any],
-    objective: Objective,
-    on_trial: Callable[[int, dict[str, Any], float], None] | None,
-) -> StudyResult:
-    optuna.storages.fail_stale_trials(study)
-    found_before = len(_completed(study))
-    while (index := len(_completed(study))) < parameters.n_trials:
-        study.sampler = _sampler(parameters, defaults, index)
-        study.optimize(partial(_run_trial, index=index, space=parameters.space, objective=objective), n_trials=1)
-        latest = _completed(study).get(index)
-        if latest is not None and on_trial is not None:
-            on_trial(index, dict(latest.params), _loss(latest))
-    _close_abandoned(study)
-    completed = _completed(study)
-    chosen = [completed[index] for index in range(parameters.n_trials)]
-    if all(trial.user_attrs[DIVERGED] for trial in chosen):
-        raise TrainingError(
-            f"all {len(chosen)} trials diverged -> lower the learning rates in the space or the configured one"
-        )
-    best = min(chosen, key=_loss)
-    fresh = max(parameters.n_trials - found_before, 0)
-    note = f"{len(chosen)} trials, the best is number {best.user_attrs[INDEX]} with a loss of {_loss(best):.5f}"
-    return StudyResult(
-        _overrides(best, parameters.space), _loss(best), _as_table(chosen, parameters.space), note, fresh
+        note = f"no search ({reason}): configured values"
+        nothing = (trial_table((), parameters), daily_table(()), curve_table((), parameters))
+        return StudyResult(overrides_of(defaults, parameters.space), None, None, *nothing, note, 0)
+    place = StudyPlace(
+        study_name(parameters, model, identity), database_url(parameters, scratch), scratch / "workers", defaults
     )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = open_study(parameters, place.url, place.name)
+        _remember(study, parameters, place, subject)
+        _await_dying(study, parameters, place.workers)
+        found_before = len(judge_study(places(study), parameters).counted)
+        verdict = _finish(study, parameters, place, employ)
+        return _result(verdict, parameters, len(verdict.counted) - found_before)
 
 
 def study_name(parameters: StudyParameters, model: Mapping[str, Any], identity: str) -> str:
@@ -145,79 +114,101 @@ def study_name(parameters: StudyParameters, model: Mapping[str, Any], identity: 
 
     Parameters that are not searched count as much as those that are.
     """
-    searched = parameters.model_copy(update={"enabled": True, "n_trials": 1})
     configured = json.dumps(model, sort_keys=True, separators=(",", ":"))
-    return combine_fingerprints(searched.fingerprint(), configured, identity)
+    return combine_fingerprints(parameters.searches_alike().fingerprint(), configured, identity)
 
 
-def _open_storage(parameters: StudyParameters, scratch: Path) -> optuna.storages.RDBStorage:
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.storages.RDBStorage(
-        f"sqlite:///{scratch / 'study.db'}",
-        engine_kwargs={"connect_args": {"timeout": parameters.database_timeout_seconds}},
-        heartbeat_interval=parameters.heartbeat_seconds,
-        grace_period=parameters.heartbeat_grace_seconds,
+def _finish(study: optuna.Study, parameters: StudyParameters, place: StudyPlace, employ: Employ) -> Verdict:
+    """Have the study worked off; wait for trials that run elsewhere, until they end or their heartbeat does."""
+
+    def release() -> int:
+        return release_dead(study, parameters, place.workers)
+
+    retry_lost(study, parameters)
+    while True:
+        release()
+        optuna.storages.fail_stale_trials(study)
+        begun = places(study)
+        verdict = judge_study(begun, parameters)
+        runs_elsewhere = any(each.state == "running" for each in begun)
+        if (verdict.is_complete or verdict.gives_up) and not runs_elsewhere:
+            remove_dead(place.workers)
+            return verdict
+        if has_work(study, parameters):
+            employ(place, release)
+            retry_lost(study, parameters)
+        else:
+            time.sleep(_POLL_SECONDS)
+
+
+def _await_dying(study: optuna.Study, parameters: StudyParameters, workers: Path) -> None:
+    """Let processes of an earlier run end, which die with what began them, and give up their trials."""
+    until = time.monotonic() + parameters.heartbeat_grace_seconds
+    while living_workers(workers) and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
+    release_dead(study, parameters, workers)
+
+
+def _remember(study: optuna.Study, parameters: StudyParameters, place: StudyPlace, subject: str) -> None:
+    """Note what the study is about and, once, what it begins with."""
+    if SUBJECT in study.user_attrs:
+        return
+    if parameters.warm_start_trials:
+        study.set_user_attr(WARM_START, _earlier_choices(study, parameters, place, subject))
+    study.set_user_attr(SUBJECT, subject)
+
+
+def _earlier_choices(
+    study: optuna.Study, parameters: StudyParameters, place: StudyPlace, subject: str
+) -> list[dict[str, Any]]:
+    """The best choices of the latest earlier study of the same subject that this space holds."""
+    storage = open_storage(parameters, place.url)
+    earlier = [
+        summary
+        for summary in optuna.get_all_study_summaries(storage)
+        if summary.user_attrs.get(SUBJECT) == subject and summary.study_name != study.study_name and summary.n_trials
+    ]
+    if not earlier:
+        return []
+    latest = max(earlier, key=lambda summary: (summary.datetime_start is not None, summary.datetime_start))
+    known = places(optuna.load_study(study_name=latest.study_name, storage=storage))
+    objectives = set(parameters.objectives)
+    done = [each for each in known if is_success(each, parameters)]
+    judged = [each for each in done if objectives <= set(each.trial.user_attrs["outcome"]["values"])]
+    best = sorted(judged, key=lambda each: rank(each, parameters))
+    fitting = [dict(each.trial.params) for each in best if _fits(each.trial.params, parameters)]
+    return [choices for choices in fitting if choices != dict(place.defaults)][: parameters.warm_start_trials]
+
+
+def _fits(choices: Mapping[str, Any], parameters: StudyParameters) -> bool:
+    space = parameters.space
+    return all(path in space and space[path].holds_choice(choice) for path, choice in choices.items())
+
+
+def _result(verdict: Verdict, parameters: StudyParameters, fresh: int) -> StudyResult:
+    chosen = verdict.counted
+    trials = trial_table(chosen, parameters)
+    successes = [place for place in chosen if is_success(place, parameters)]
+    if not successes:
+        reasons = "; ".join(dict.fromkeys(trials["failure"].drop_nulls().to_list()[:3]))
+        raise TrainingError(
+            f"none of {len(chosen)} trials succeeded: {reasons} -> lower the learning rates in the space or the "
+            "configured one, or look at limits"
+        )
+    best = min(successes, key=lambda place: rank(place, parameters))
+    first = parameters.objectives[0]
+    value = float(best.trial.user_attrs["outcome"]["values"][first])
+    said = "a loss" if first == "log_loss" else f"{first}"
+    note = f"{len(chosen)} trials, the best is number {best.index} with {said} of {value:.5f}"
+    if verdict.gives_up:
+        note += f"; given up after {len(chosen)} of {parameters.n_trials}: {verdict.gives_up}"
+    return StudyResult(
+        overrides_of(best.trial.params, parameters.space),
+        value,
+        best.index,
+        trials,
+        daily_table(successes),
+        curve_table(chosen, parameters),
+        note,
+        fresh,
     )
-
-
-def _sampler(parameters: StudyParameters, defaults: Mapping[str, Any], index: int) -> optuna.samplers.BaseSampler:
-    """Sampler of one trial; trials still running elsewhere must not move it, hence no constant liar."""
-    proposing = optuna.samplers.TPESampler(
-        seed=parameters.seed + index,
-        n_startup_trials=parameters.random_trials,
-        multivariate=True,
-        constant_liar=False,
-    )
-    return optuna.samplers.PartialFixedSampler(dict(defaults), proposing) if index == 0 else proposing
-
-
-def _run_trial(trial: optuna.Trial, index: int, space: Mapping[str, SearchRange], objective: Objective) -> float:
-    overrides = {path: searched.suggest(trial, path) for path, searched in space.items()}
-    loss = float(objective(overrides))
-    trial.set_user_attr(INDEX, index)
-    trial.set_user_attr(DIVERGED, not math.isfinite(loss))
-    return loss if math.isfinite(loss) else math.inf
-
-
-def _completed(study: optuna.Study) -> dict[int, FrozenTrial]:
-    """Completed trials by index; of two by overlapping processes the first counts (both ran the same)."""
-    found: dict[int, FrozenTrial] = {}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        found.setdefault(trial.user_attrs[INDEX], trial)
-    return found
-
-
-def _close_abandoned(study: optuna.Study) -> None:
-    """Mark trials of killed processes as failed, so that a finished study has none running."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
-        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-
-
-def _loss(trial: FrozenTrial) -> float:
-    return math.inf if trial.value is None else trial.value
-
-
-def _overrides(trial: FrozenTrial, space: Mapping[str, SearchRange]) -> dict[str, Any]:
-    return {path: trial.params[path] for path in space}
-
-
-def _as_table(trials: list[FrozenTrial], space: Mapping[str, SearchRange]) -> pl.DataFrame:
-    """Trials as a frame; a categorical path is text, so that choices of several types fit one column."""
-    kinds = {"float": pl.Float64, "int": pl.Int64, "categorical": pl.String}
-    schema = {"index": pl.Int64, "loss": pl.Float64, "best_so_far": pl.Float64, "configured": pl.Boolean}
-    schema |= {path: kinds[searched.kind] for path, searched in space.items()}
-    best, rows = math.inf, []
-    for trial in trials:
-        best = min(best, _loss(trial))
-        row: dict[str, Any] = {
-            "index": trial.user_attrs[INDEX],
-            "loss": _loss(trial) if math.isfinite(_loss(trial)) else None,
-            "best_so_far": best if math.isfinite(best) else None,
-            "configured": trial.user_attrs[INDEX] == 0,
-        }
-        for path, searched in space.items():
-            value = trial.params[path]
-            row[path] = str(value) if isinstance(searched, CategoricalRange) else value
-        rows.append(row)
-    return pl.DataFrame(rows, schema=schema)

@@ -114,6 +114,12 @@ def test_tracked_runs_tell_their_stage_what_they_read_and_what_they_made(finishe
     assert model.data.tags["model_key"] == "dual_channel"
     assert model.data.tags["prediction_horizon"] == "30min"
     assert model.data.tags["source_dataset_run_id"] == by_asset["dataset"].info.run_id
+    assert model.data.tags["dataset_run_id"] == by_asset["dataset"].info.run_id
+    assert model.data.tags["preprocessing_run_id"] == by_asset["aligned_grid"].info.run_id
+    assert by_asset["dataset"].data.tags["source_preprocessing_run_id"] == by_asset["aligned_grid"].info.run_id
+    assert model.data.tags["optimization_run_id"] == by_asset["hyperparameter_study"].info.run_id
+    assert model.data.tags["best_trial_number"] in {"0", "1"}
+    assert by_asset["model_evaluation"].data.tags["preprocessing_run_id"] == by_asset["aligned_grid"].info.run_id
     assert by_asset["hyperparameter_study"].data.tags["best_trial_number"] in {"0", "1"}
     (study,) = (run for run in tracked["binance-hyperparameter-optimization"] if run.info.run_name.startswith("FOLA"))
     trials = [run for run in tracked["binance-hyperparameter-optimization"] if run.info.run_name.startswith("trial_")]

@@ -29,12 +29,13 @@ TRAINED_UNTIL = 1_704_067_200_000_000
 AGEING = {
     "period": "P4D",
     "minimum_effective": 50,
+    "minimum_blocks": 2,
     "shortest_half_life": "P1D",
     "longest_half_life": "P3650D",
     "half_life_steps": 60,
     "retrain_at_share": 0.5,
 }
-BASELINES = BaselineParameters(volatility_bins=10, pseudo_counts=5.0)
+BASELINES = BaselineParameters(volatility_bins=10, pseudo_counts=5.0, logistic_penalty=0.001)
 RESAMPLING = Resampling(block_horizons=2, minimum_block=timedelta(days=1), replicates=300, confidence=0.95, seed=3)
 
 
@@ -54,6 +55,7 @@ def fitted(gains: DailyGains, **changes: Any) -> HalfLife:
         "steps": 60,
         "retrain_at_share": 0.5,
         "block_days": 2.0,
+        "minimum_blocks": 2.0,
         "replicates": 200,
         "confidence": 0.95,
         "seed": 1,
@@ -101,6 +103,9 @@ def test_no_skill_and_few_noisy_days_cannot_be_told():
     assert fitted(daily(90.0, initial=-0.02)).verdict == "cannot be told"
     assert "nothing that could decay" in fitted(daily(90.0, initial=-0.02)).sentence
     assert fitted(daily(90.0, days=4, noise=0.05)).verdict == "cannot be told"
+    short = fitted(daily(90.0, days=3, noise=0.0))
+    assert (short.verdict, short.days) == ("cannot be told", None)
+    assert "3 day(s) are too few" in short.sentence
 
 
 def test_a_model_that_is_lost_at_once_decays_by_less_than_the_shortest():

@@ -93,7 +93,13 @@ def test_classes_that_are_not_cut_by_the_return_are_judged_against_the_class_pri
     judgement = judge_model(found.table, example.index, None, found.calibration, PARAMETERS, class_names=names)
 
     assert judgement.class_names == tuple(names)
-    assert [skill.baseline for skill in judgement.skills] == ["volatility prior", "class prior", "persistence"]
+    assert [skill.baseline for skill in judgement.skills] == [
+        "volatility prior",
+        "class prior",
+        "persistence",
+        "random",
+        "logistic regression",
+    ]
     assert "directional_accuracy" not in judgement.test.after
     assert judgement.verdict == "skill"
 

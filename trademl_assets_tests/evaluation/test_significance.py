@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from trademl_assets.evaluation.significance import _draw_blocks, bootstrap_means, diebold_mariano, interval
+from trademl_assets.evaluation.significance import bootstrap_means, diebold_mariano, draw_blocks, interval
 
 
 def _overlapping(generator: np.random.Generator, rows: int, overlap: int) -> np.ndarray:
@@ -14,7 +14,7 @@ def _overlapping(generator: np.random.Generator, rows: int, overlap: int) -> np.
 
 def test_bootstrap_means_equal_those_of_the_rows_that_were_drawn():
     values = np.random.default_rng(0).standard_normal((50, 3))
-    starts, lengths, replicate = _draw_blocks(50, 7.0, 20, np.random.default_rng(5))
+    starts, lengths, replicate = draw_blocks(50, 7.0, 20, np.random.default_rng(5))
     rows = [[] for _ in range(20)]
     for start, length, number in zip(starts, lengths, replicate, strict=True):
         rows[number].extend((start + np.arange(length)) % 50)
@@ -24,7 +24,7 @@ def test_bootstrap_means_equal_those_of_the_rows_that_were_drawn():
 
 
 def test_blocks_have_the_mean_length_asked_for_and_start_everywhere():
-    starts, lengths, replicate = _draw_blocks(2000, 20.0, 300, np.random.default_rng(1))
+    starts, lengths, replicate = draw_blocks(2000, 20.0, 300, np.random.default_rng(1))
     last = np.r_[np.diff(replicate) > 0, True]
     assert lengths[~last].mean() == pytest.approx(20, rel=0.05)
     assert np.histogram(starts, bins=10, range=(0, 2000))[0].std() < 0.05 * len(starts) / 10

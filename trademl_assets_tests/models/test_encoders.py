@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from trademl_assets_tests.models.examples import ASSETS, PATCH, batch_of, network, parameters_of, raw_streams, stated
 
@@ -65,6 +66,21 @@ def test_shared_convolutions_encode_instruments_alike() -> None:
     made.encoder(other)
     one, two = (found.reshape(-1, ASSETS, 6) for found in seen)
     torch.testing.assert_close(one, two.flip(1))
+
+
+def test_a_patch_is_convolved_with_zeros_on_both_sides_of_it() -> None:
+    made = network(encoder=convolutions())
+    steps = features(made, 4)
+    convolutions_of = made.encoder.convolutions
+    patch = steps[1 + PATCH : 1 + 2 * PATCH].T[None]
+    first = nn.functional.silu(
+        nn.functional.conv1d(patch, convolutions_of[1].weight, convolutions_of[1].bias, padding=1)
+    )
+    padded = nn.functional.pad(first, (1, 1))
+    second = nn.functional.silu(nn.functional.conv1d(padded, convolutions_of[4].weight, convolutions_of[4].bias, 5))
+    expected = made.encoder.token(second.flatten(1))
+    found = made.encoder(batch_of(steps[None], [(0, 0)], [(0, 1)]))[0, 1]
+    torch.testing.assert_close(found, expected[0], atol=1e-6, rtol=1e-6)
 
 
 def test_a_stride_that_skips_steps_is_refused() -> None:

@@ -77,8 +77,8 @@ def test_a_later_initialiser_overwrites_an_earlier_one() -> None:
 def test_penalties_are_sums_over_the_matrices_that_fit() -> None:
     made = linear()
     found = WeightRules(made, [rule("0.*", l1=0.1), rule("*", l2=0.01)]).penalty(made)
-    squares = sum(float(weight.square().sum()) for weight in made.parameters() if weight.ndim > 1)
-    expected = 0.1 * float(made[0].weight.abs().sum()) + 0.01 * squares
+    squares = sum(float(weight.detach().square().sum()) for weight in made.parameters() if weight.ndim > 1)
+    expected = 0.1 * float(made[0].weight.detach().abs().sum()) + 0.01 * squares
     assert found is not None
     assert float(found) == pytest.approx(expected, rel=1e-5)
     found.backward()

@@ -53,6 +53,20 @@ def test_tags_tell_stage_asset_horizon_and_model(made_world: World):
     assert (tags["asset"], tags["prediction_horizon"], tags["model_key"]) == ("FOLAUSDT", "30min", "dual_channel")
 
 
+def test_six_stages_are_four_in_the_view_of_four(made_world: World):
+    names = RunNames(made_world.configuration)
+    keys = {"books": "2024-01-02|LEADUSDT", "trials": "demo|dual_channel", "experiments": "demo", "market": "all"}
+    views = {entry.stage: names.tags(entry, [keys.get(entry.space, "2024-01-02")]) for entry in ENTRIES.values()}
+    assert {stage: tags["view_of_four"] for stage, tags in views.items()} == {
+        "data_collection": "preprocessing",
+        "data_object": "preprocessing",
+        "preprocessing": "preprocessing",
+        "dataset_preparation": "dataset_preparation",
+        "hyperparameter_optimization": "hyperparameter_optimization",
+        "model_training": "training",
+    }
+
+
 def test_a_batch_is_one_finished_run_in_the_experiment_of_its_stage(made_world: World):
     (run,) = (
         each for each in runs(made_world, BOOK_SNAPSHOTS.stage) if each.data.tags["dagster_asset"] == "book_snapshots"
@@ -80,7 +94,8 @@ def test_a_run_names_the_runs_that_made_its_upstream(made_world: World):
     grid = next(
         each for each in runs(made_world, ALIGNED_GRID.stage) if each.data.tags["dagster_asset"] == "aligned_grid"
     )
-    assert run.data.tags["source_aligned_grid_run_id"] == grid.info.run_id
+    named = {run.data.tags[name] for name in ("source_aligned_grid_run_id", "source_preprocessing_run_id")}
+    assert named == {run.data.tags["preprocessing_run_id"]} == {grid.info.run_id}
 
 
 def test_a_dataset_lists_every_partition_it_read_as_an_input(made_world: World):

@@ -5,7 +5,7 @@ import torch
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.inputs import ModelInputs, inputs_of
-from trademl_assets.training.data import HeldOut, SegmentFeed, Share, TrainingEpoch
+from trademl_assets.training.data import HeldOut, Pace, SegmentFeed, Share, TrainingEpoch
 from trademl_assets.training.member import build_network
 from trademl_assets_tests.training.conftest import model_of
 
@@ -14,7 +14,7 @@ ALONE = Share(0, 1)
 
 def epoch(feed: SegmentFeed, number: int, seed: int = 1, size: int = 2, share: Share = ALONE) -> list[torch.Tensor]:
     stretches = feed.stretches("train", on_stride_only=False)
-    return [batch.rows for batch in TrainingEpoch(feed, stretches, size, seed=seed, epoch=number, share=share)]
+    return [batch.rows for batch in TrainingEpoch(feed, stretches, Pace(size), seed=seed, epoch=number, share=share)]
 
 
 def test_features_are_the_networks_first_part_on_gathered_streams(feed: SegmentFeed, dataset: Dataset) -> None:
@@ -58,8 +58,10 @@ def test_an_epoch_has_every_segment_at_one_phase_and_epochs_cover_all_phases(fee
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_two_processes_share_each_step_without_overlap(feed: SegmentFeed, size: int) -> None:
     stretches = feed.stretches("train", on_stride_only=False)
-    whole = list(TrainingEpoch(feed, stretches, size, seed=1, epoch=0, share=ALONE))
-    halves = [list(TrainingEpoch(feed, stretches, size, seed=1, epoch=0, share=Share(rank, 2))) for rank in (0, 1)]
+    whole = list(TrainingEpoch(feed, stretches, Pace(size), seed=1, epoch=0, share=ALONE))
+    halves = [
+        list(TrainingEpoch(feed, stretches, Pace(size), seed=1, epoch=0, share=Share(rank, 2))) for rank in (0, 1)
+    ]
     for step, one, other in zip(whole, *halves, strict=True):
         counted = torch.cat([half.rows[half.weights > 0] for half in (one, other)])
         assert torch.equal(counted.sort().values, step.rows.sort().values)

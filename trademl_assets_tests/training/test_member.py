@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError, TrainingError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.training.artifact import predict_logits
-from trademl_assets.training.checkpoints import read_checkpoint
+from trademl_assets.training.checkpoints import DurableCheckpointIO, read_checkpoint
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.member import TrainedMember, build_network, train_member
-from trademl_assets.training.module import rate_share
+from trademl_assets.training.optimiser_parameters import CosineSchedule
+from trademl_assets.training.schedules import rate_share
 from trademl_assets_tests.training.conftest import model_of, training_of
 
 
@@ -54,8 +56,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
 def test_the_best_weights_are_restored_not_the_last(
     inputs: ModelInputs, feed: SegmentFeed, dataset: Dataset, tmp_path: Path
 ) -> None:
-    rates = {**training_of().optimiser.model_dump(), "learning_rate": 0.3, "final_learning_rate_share": 1.0}
-    member = train(inputs, feed, tmp_path, max_epochs=9, optimiser=rates)
+    rates = {**training_of().optimiser.model_dump(mode="json"), "learning_rate": 0.3}
+    member = train(inputs, feed, tmp_path, max_epochs=9, optimiser=rates, schedule={"kind": "constant"})
     losses = [row["validation_log_loss"] for row in member.epochs]
     assert losses[-1] > min(losses)
     assert losses[member.best_epoch] == min(losses)
@@ -74,7 +76,7 @@ def test_averaged_weights_are_those_validated_and_kept(
 def test_training_stops_when_validation_has_stopped_falling(
     inputs: ModelInputs, feed: SegmentFeed, tmp_path: Path
 ) -> None:
-    stopping = {"patience_epochs": 2, "minimum_improvement": 10.0}
+    stopping = {"patience_epochs": 2, "minimum_improvement": 10.0, "threshold": None}
     assert len(train(inputs, feed, tmp_path, max_epochs=9, early_stopping=stopping).epochs) == 3
 
 
@@ -108,13 +110,18 @@ def test_progress_says_where_training_is_and_when_it_ends(
         position=(2, 3),
         report=lambda line, _facts: lines.append(line),
     )
-    assert len(lines) == 4
-    assert lines[1].startswith("member 2/3, epoch 2/4: training loss ")
-    assert lines[1].endswith(" s left")
+    within = [line for line in lines if "step 1/2" in line]
+    ended = [line for line in lines if "step" not in line]
+    assert len(within) == len(ended) == 4
+    assert within[1].startswith("member 2/3, epoch 2/4, step 1/2: training loss ")
+    assert ended[1].startswith("member 2/3, epoch 2/4: training loss ")
+    for line in (within[1], ended[1]):
+        assert re.search(r", [\d,]+ samples/s, [\d.]+ GB of memory, at most [\d.]+ s left$", line)
 
 
 def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
-    stated = training_of().optimiser
+    stated = training_of().schedule
+    assert isinstance(stated, CosineSchedule)
     shares = [rate_share(step, 100, stated) for step in range(101)]
     assert shares[9] == 1.0
     assert shares[0] == pytest.approx(0.1)
@@ -125,7 +132,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
 
 def test_a_checkpoint_with_code_in_it_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "evil.ckpt"
-    torch.save({"state_dict": Path}, path)
+    DurableCheckpointIO().save_checkpoint({"state_dict": Path}, path)
     with pytest.raises(CorruptArtifactError, match=r"evil\.ckpt"):
         read_checkpoint(path)
     path.write_bytes(b"half")

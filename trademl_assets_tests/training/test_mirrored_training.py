@@ -15,7 +15,7 @@ from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.inputs import ModelInputs, inputs_of
 from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets.training.data import SegmentFeed, Share, TrainingEpoch
+from trademl_assets.training.data import Pace, SegmentFeed, Share, TrainingEpoch
 from trademl_assets.training.member import build_network, train_member
 from trademl_assets_tests.training.conftest import DAYS, FRAME, PROVENANCE, dataset_values, model_of, training_of
 
@@ -96,7 +96,7 @@ def test_about_half_of_the_segments_are_mirrored_and_processes_agree_which(mirro
     turned = []
     for epoch in range(12):
         whole, again, *halves = (
-            list(TrainingEpoch(mirrored_feed, stretches, 2, seed=1, epoch=epoch, share=share))
+            list(TrainingEpoch(mirrored_feed, stretches, Pace(2), seed=1, epoch=epoch, share=share))
             for share in (ALONE, ALONE, Share(0, 2), Share(1, 2))
         )
         for step, same, one, other in zip(whole, again, *halves, strict=True):

@@ -110,6 +110,14 @@ def test_damaged_weights_are_refused(trained: Path, tmp_path: Path) -> None:
         load_model(tmp_path / "empty")
 
 
+def test_a_member_of_an_older_version_is_refused(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "member_1.safetensors").write_bytes((trained / "member_1.safetensors").read_bytes())
+    sidecar = json.loads((trained / "member_1.json").read_text())
+    (tmp_path / "member_1.json").write_text(json.dumps({**sidecar, "schema_version": 1}))
+    with pytest.raises(CorruptArtifactError, match="is of version 1, this code reads 2 -> train again"):
+        load_model(tmp_path)
+
+
 @pytest.mark.end_to_end
 def test_killed_in_the_middle_and_started_again_gives_the_same_bytes(
     store: ArtifactStore, trained: Path, tmp_path: Path
@@ -170,4 +178,5 @@ def test_the_command_is_one_path_for_all_devices() -> None:
 def test_history_holds_every_epoch_of_every_member(trained: Path) -> None:
     history = json.loads((trained / "history.json").read_text())
     assert {seed: len(rows) for seed, rows in history.items()} == {"1": 4, "2": 4}
-    assert set(history["1"][0]) == {"epoch", "training_loss", "validation_log_loss", "learning_rate"}
+    metrics = {"training_loss", "validation_log_loss", "validation_accuracy"}
+    assert set(history["1"][0]) == {"epoch", "learning_rate", *metrics}

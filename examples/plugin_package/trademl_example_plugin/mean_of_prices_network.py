@@ -30,6 +30,7 @@ class MeanOfPrices(Network):
         super().__init__()
         self.streams = parameters.streams
         self.step_features = ScaledStreams({name: inputs.stream(name) for name in self.streams})
+        self.targets, self.horizons_seconds = inputs.targets[:1], inputs.horizons_seconds[:1]
         self.patch_steps = self.window_steps = parameters.steps
         self.layer = nn.Linear(self.step_features.width, inputs.classes)
 

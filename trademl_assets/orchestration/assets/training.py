@@ -22,7 +22,7 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     def train(work: Work) -> Facts:
         searched = configuration.tuning.enabled
         best = work.store.read_json(HYPERPARAMETER_STUDY.name, work.key, "best") if searched else {}
-        spec = specify(configuration, work.store, work.key, best, mode="fit")
+        spec = specify(configuration, work.store, work.key, best)
         result = launch_training(spec, runner=work.resource("training_processes").runner(work.context))
         summary = collect_training(work.writer, result.folder)
         work.afterwards(lambda: remove_scratch(result.folder))

@@ -1,11 +1,10 @@
 """hyperparameter_study: trials of a search over a model's parameters, each a training of its own."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
-from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import DATASET, HYPERPARAMETER_STUDY, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
@@ -14,69 +13,96 @@ from trademl_assets.orchestration.metadata import Facts
 from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.orchestration.progress import LOGGER
 from trademl_assets.orchestration.resources.compute import GPU_POOL
-from trademl_assets.orchestration.specifications import searchable, specify
-from trademl_assets.training.launch import launch_training
-from trademl_assets.training.results import FAILURE_FILE
-from trademl_assets.tuning.history import draw_history
+from trademl_assets.orchestration.specifications import training_template
+from trademl_assets.tuning.history import draw_history, draw_importances, draw_parallel_coordinates, draw_pruning
+from trademl_assets.tuning.importance import importances
+from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.study import StudyResult, run_study
+from trademl_assets.tuning.tables import FIXED
+from trademl_assets.tuning.workers import WorkerProcesses
+
+_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
 def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     """Make the assets of the stage."""
     configuration = deployment.configuration
 
-    def train_trial(work: Work, overrides: dict[str, Any]) -> float:
-        spec = specify(configuration, work.store, work.key, overrides, mode="search")
-        runner = work.resource("training_processes").runner(work.context)
-        try:
-            return launch_training(spec, runner=runner).validation_log_loss
-        except TrainingError:
-            if (work.store.layout.root / spec.output_folder / FAILURE_FILE).is_file():
-                return float("nan")  # the training itself says that it diverged; a killed process says nothing
-            raise
-
     def search(work: Work) -> Facts:
-        experiment, model = split_key(work.key)
-        dataset = work.store.require(DATASET.name, experiment).content_hash
+        parameters = configuration.tuning
+        template = training_template(configuration, work.store, work.key)
+        scratch = work.store.layout.scratch_folder(HYPERPARAMETER_STUDY.name, work.key)
+        dataset = work.store.require(DATASET.name, split_key(work.key)[0]).content_hash
         result = run_study(
-            configuration.tuning,
-            searchable(configuration, model),
-            work.store.layout.scratch_folder(HYPERPARAMETER_STUDY.name, work.key),
+            parameters,
+            template.searchable,
+            scratch,
             f"{dataset}:{TRAINED_MODEL.code_version}",
-            lambda overrides: train_trial(work, overrides),
-            on_trial=lambda index, _, loss: LOGGER.info(
-                "trial %d of %d: validation log-loss %.4f", index + 1, configuration.tuning.n_trials, loss
-            ),
+            WorkerProcesses(template, parameters, scratch, LOGGER.info),
+            subject=work.key,
         )
         _write(work, result)
-        _track(work, result)
-        numbers = {"trials": result.trials.height} | ({"best_loss": result.best_value} if result.best_value else {})
-        plot = draw_history(result.trials) if result.trials.height else b""
-        return Facts(numbers=numbers, texts={"note": result.note}, plot=plot, schema=result.trials.schema)
+        _track(work, result, parameters)
+        counts = dict(result.trials["state"].value_counts().iter_rows())
+        numbers = {"trials": result.trials.height} | {f"trials_{state}": counts.get(state, 0) for state in _STATUS}
+        if result.best_value is not None:
+            numbers["best_loss"] = result.best_value
+        pictures = _pictures(result, parameters)
+        plot = pictures.pop("history", b"")
+        return Facts(
+            numbers=numbers, texts={"note": result.note}, plot=plot, more_plots=pictures, schema=result.trials.schema
+        )
 
     deps = [dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model())]
-    resources = frozenset({"training_processes"})
-    return [partitioned_asset(deployment, HYPERPARAMETER_STUDY, search, deps=deps, resources=resources, pool=GPU_POOL)]
+    return [partitioned_asset(deployment, HYPERPARAMETER_STUDY, search, deps=deps, pool=GPU_POOL)]
 
 
 def _write(work: Work, result: StudyResult) -> None:
     work.writer.table("trials", result.trials)
+    work.writer.table("daily_losses", result.daily_losses)
+    work.writer.table("curves", result.curves)
     work.writer.json("best", result.best_parameters)
     work.writer.rows(result.trials.height)
     work.writer.note("note", result.note)
     work.writer.note("best_value", result.best_value)
+    work.writer.note("best_trial", result.best_trial)
 
 
-def _track(work: Work, result: StudyResult) -> None:
-    fixed = {"index", "loss", "best_so_far", "configured"}
+def _pictures(result: StudyResult, parameters: StudyParameters) -> dict[str, bytes]:
+    """What a study is shown by; pictures that would be empty are left out."""
+    drawn: dict[str, bytes] = {}
+    if result.trials.height:
+        drawn["history"] = draw_history(result.trials)
+        drawn["parallel_coordinates"] = draw_parallel_coordinates(result.trials)
+    if found := importances(result.trials, parameters):
+        drawn["importances"] = draw_importances(found)
+    if result.curves.height:
+        drawn["pruning"] = draw_pruning(result.trials, result.curves)
+    return drawn
+
+
+def _track(work: Work, result: StudyResult, parameters: StudyParameters) -> None:
+    judged = [name for name in parameters.objectives if name != "log_loss"]
     for row in result.trials.iter_rows(named=True):
         work.run.nested(
             f"trial_{row['index']}",
-            tags={"stage": HYPERPARAMETER_STUDY.stage, "trial_number": str(row["index"])},
-            parameters={name: value for name, value in row.items() if name not in fixed},
-            numbers={} if row["loss"] is None else {"validation_log_loss": row["loss"]},
-            status="FAILED" if row["loss"] is None else "FINISHED",
+            tags={
+                "stage": HYPERPARAMETER_STUDY.stage,
+                "trial_number": str(row["index"]),
+                "trial_state": row["state"],
+                **({"failure": row["failure"]} if row["failure"] else {}),
+            },
+            parameters=_searched(row, judged),
+            numbers={
+                ("validation_log_loss" if name == "loss" else name): row[name]
+                for name in ("loss", *judged)
+                if row[name] is not None
+            },
+            status=_STATUS[row["state"]],
         )
-    best = result.trials.filter(pl.col("loss") == pl.col("loss").min())
-    if not best.is_empty():
-        work.run.set_tags({"best_trial_number": str(best["index"][0])})
+    if result.best_trial is not None:
+        work.run.set_tags({"best_trial_number": str(result.best_trial)})
+
+
+def _searched(row: Mapping[str, Any], judged: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in {*FIXED, *judged} and value is not None}

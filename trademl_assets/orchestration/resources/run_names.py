@@ -12,6 +12,8 @@ _INSTRUMENTS = frozenset({"books", "candles"})
 """Spaces whose second dimension is the instrument."""
 _WHOLES = frozenset({"series", "market"})
 """Spaces whose partitions span all days."""
+_OF_FOUR = {"data_collection": "preprocessing", "data_object": "preprocessing", "model_training": "training"}
+"""Stages that the view of four experiments calls otherwise than their own names."""
 
 
 class RunNames:
@@ -27,7 +29,8 @@ class RunNames:
     def tags(self, entry: Entry, keys: Sequence[str]) -> dict[str, str]:
         """Return the tags of the run that makes `keys`."""
         facts = self._facts(entry, keys)
-        tags = {"stage": entry.stage, "dagster_asset": entry.name, "partitions": str(len(keys))}
+        view = _OF_FOUR.get(entry.stage, entry.stage)
+        tags = {"stage": entry.stage, "view_of_four": view, "dagster_asset": entry.name, "partitions": str(len(keys))}
         if entry.space in _DAYS:
             return tags | {"asset": facts["instrument"], "days": facts["day"]}
         if entry.space in _WHOLES:

@@ -22,6 +22,10 @@ _SOURCE_RUNS_AT_MOST = 5
 _METRICS_PER_REQUEST = 1000
 _INPUTS_PER_REQUEST = 1000
 _DIGEST_DIGITS = 36
+_DOCUMENTED = {"aligned_grid": "preprocessing", "dataset": "dataset", "hyperparameter_study": "optimization"}
+"""Assets whose runs the documented tags `<name>_run_id` name, on every run that stands on them."""
+_INHERITED = (*(f"{name}_run_id" for name in _DOCUMENTED.values()), "best_trial_number")
+"""Tags that a run takes over from those it stands on."""
 _TERMINAL = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -128,18 +132,27 @@ class TrackedRun:
             self.client.log_inputs(self.run_id, inputs[start : start + _INPUTS_PER_REQUEST])
 
     def log_sources(self, upstream: Mapping[str, set[str]]) -> None:
-        """Tag the run with the tracked runs that made its upstream partitions.
+        """Tag the run with the tracked runs that made its upstream partitions, and those that they stand on in turn.
 
         Args:
             upstream: Dagster runs by asset.
         """
+        own: dict[str, str] = {}
+        inherited: dict[str, str] = {}
         for asset, dagster_runs in upstream.items():
             found = [
                 self.tracking.find(asset, dagster_run) for dagster_run in sorted(dagster_runs)[:_SOURCE_RUNS_AT_MOST]
             ]
             known = [run_id for run_id in found if run_id]
-            if known:
-                self.set_tags({f"source_{asset}_run_id": ",".join(known)})
+            if not known:
+                continue
+            own[f"source_{asset}_run_id"] = ",".join(known)
+            if asset in _DOCUMENTED:
+                name = _DOCUMENTED[asset]
+                own |= {f"{prefix}{name}_run_id": ",".join(known) for prefix in ("", "source_")}
+            tags = self.client.get_run(known[-1]).data.tags
+            inherited |= {name: tags[name] for name in _INHERITED if name in tags}
+        self.set_tags(inherited | own)
 
     def nested(
         self,

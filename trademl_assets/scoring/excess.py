@@ -72,7 +72,7 @@ def excess_calibration_error(
     errors = np.concatenate(
         [
             np.abs(((low < drawn) & (drawn <= high)) @ place - claimed).sum(axis=1) / len(top)
-            for drawn in _overlapping_normals(*spans_us, replicates, generator)
+            for drawn in overlapping_normals(*spans_us, replicates, generator)
         ]
     )
     tail = (1 - confidence) / 2
@@ -87,7 +87,7 @@ def excess_calibration_error(
     )
 
 
-def _overlapping_normals(
+def overlapping_normals(
     starts: Instants, ends: Instants, replicates: int, generator: np.random.Generator
 ) -> Iterator[Floats]:
     """Chunks (r, N) of standard normals: increments of a Brownian motion over [start, end), scaled to variance 1."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trademl_assets.evaluation.excess import _overlapping_normals, excess_calibration_error
+from trademl_assets.scoring.excess import excess_calibration_error, overlapping_normals
 from trademl_assets.scoring.metrics import evaluate
 
 
@@ -45,7 +45,7 @@ def test_overlap_widens_what_a_perfect_model_may_show():
 
 def test_drawn_labels_depend_on_each_other_as_overlapping_returns_do():
     starts = np.arange(50) * 10
-    drawn = np.concatenate(list(_overlapping_normals(starts, starts + 40, 20_000, np.random.default_rng(3))))
+    drawn = np.concatenate(list(overlapping_normals(starts, starts + 40, 20_000, np.random.default_rng(3))))
     correlation = np.corrcoef(drawn.T)
     assert drawn.std(axis=0) == pytest.approx(np.ones(50), abs=0.03)
     assert [correlation[0, lag] for lag in range(5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0], abs=0.03)

@@ -1,0 +1,102 @@
+"""A training that is killed and started again ends in the same bits after the same number of steps."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets_tests.training.conftest import training_values
+
+SLOW = {**training_values()["optimiser"], "learning_rate": 0.003}
+SMALL = {"segments_per_step": 1, "max_epochs": 3, "checkpoint_every_steps": 3, "optimiser": SLOW}
+AVERAGED = {**SMALL, "weight_average_decay": 0.9, "checkpoint_every_steps": 4}
+PLATEAU = {
+    **SMALL,
+    "schedule": {
+        "kind": "reduce_on_plateau",
+        "factor": 0.5,
+        "patience_epochs": 0,
+        "minimum_improvement": 1.0,
+        "final_learning_rate_share": 0.01,
+    },
+    "early_stopping": {"patience_epochs": 2, "minimum_improvement": 1.0, "threshold": None},
+}
+KILLED = [
+    ["step", 1],
+    ["step", 5],
+    ["step", 12],
+    ["validation", 2],
+    ["epoch_end", 2],
+    ["before_saving", 2],
+    ["disk:mid_write", 40],
+    ["disk:before_replace", 2],
+]
+
+
+def run_rig(store: ArtifactStore, folder: Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run the cases, each in a folder of its own, in one process that forks."""
+    stated = []
+    for number, case in enumerate(cases):
+        own = folder / str(number)
+        own.mkdir(parents=True)
+        stated.append({"folder": str(own), "processes": 1, "bomb": None, "training": SMALL, **case})
+    command = [sys.executable, "-m", "trademl_assets_tests.training.kill_rig", str(store.layout.root)]
+    done = subprocess.run(command, input=json.dumps(stated), capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one[name] == other[name] for name in ("sha256", "epochs", "best_epoch", "steps"))
+
+
+@pytest.fixture(scope="module")
+def alone(store: ArtifactStore, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = [{}, *({"bomb": bomb} for bomb in KILLED)]
+    cases += [{"training": {**SMALL, "workers": 2}}, {"training": {**SMALL, "workers": 2}, "bomb": ["step", 8]}]
+    cases += [{"training": AVERAGED}, {"training": AVERAGED, "bomb": ["step", 10]}]
+    cases += [{"training": PLATEAU}, {"training": PLATEAU, "bomb": ["step", 9]}]
+    cases += [{"bomb": ["step", 12], "damaged": ["checkpoints/step_*.ckpt"]}]
+    return run_rig(store, tmp_path_factory.mktemp("killed"), cases)
+
+
+@pytest.mark.parametrize("number", range(1, len(KILLED) + 1), ids=[f"{at}-{count}" for at, count in KILLED])
+def test_a_kill_anywhere_changes_no_bit(alone: list[dict[str, Any]], number: int) -> None:
+    assert same(alone[number], alone[0])
+    assert (alone[number]["steps"], alone[number]["best_epoch"]) == (12, 2)
+    if KILLED[number - 1] == ["step", 12]:
+        assert alone[number]["made_here"] < 12
+
+
+def test_workers_change_no_bit_nor_does_a_kill_with_them(alone: list[dict[str, Any]]) -> None:
+    first = 1 + len(KILLED)
+    assert same(alone[first], alone[0])
+    assert same(alone[first + 1], alone[0])
+    assert alone[first + 1]["made_here"] < 12
+
+
+def test_averages_of_weights_are_gone_on_from(alone: list[dict[str, Any]]) -> None:
+    whole, *killed = alone[3 + len(KILLED) : 5 + len(KILLED)]
+    assert whole["sha256"] != alone[0]["sha256"]
+    assert all(same(each, whole) for each in killed)
+    assert all(each["made_here"] < 12 for each in killed)
+
+
+def test_a_schedule_and_stopping_that_follow_validation_are_gone_on_from(alone: list[dict[str, Any]]) -> None:
+    whole, killed = alone[5 + len(KILLED) : 7 + len(KILLED)]
+    rates = [row["learning_rate"] for row in whole["epochs"]]
+    assert rates[-1] < rates[0]
+    assert same(killed, whole)
+
+
+def test_the_checkpoint_before_a_damaged_one_serves_and_the_log_says_so(alone: list[dict[str, Any]]) -> None:
+    damaged = alone[-1]
+    assert same(damaged, alone[0])
+    assert any("is damaged, falling back" in line and "step_000000009" in line for line in damaged["lines"])
+    assert any(line.endswith("goes on from step_000000006") for line in damaged["lines"])
+    assert damaged["made_here"] == 6
