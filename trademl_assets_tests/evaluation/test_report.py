@@ -21,6 +21,7 @@ TRIALS = pl.DataFrame(
     {
         "index": [0, 1, 2],
         "loss": [1.31, 1.30, None],
+        "state": ["complete", "complete", "failed"],
         "best_so_far": [1.31, 1.30, 1.30],
         "configured": [True, False, False],
         "training.learning_rate": [3e-3, 7.2e-4, 1e-2],
