@@ -5,6 +5,7 @@ already there, trained from the same specification and dataset, is taken as it i
 on from its last checkpoint, which gives the same bits.
 """
 
+import faulthandler
 import logging
 import os
 import sys
@@ -26,7 +27,11 @@ LAUNCHER_VARIABLE = "TRADEML_LAUNCHER_PID"
 
 
 def main(arguments: list[str]) -> int:
-    """Run one specification; returns the exit status."""
+    """Run one specification; returns the exit status.
+
+    A process that takes longer than its timeout is ended from outside Python, whatever it hangs in, and its log shows
+    where every thread of it stood.
+    """
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m trademl_assets.training.run spec.json\n")
         return 2
@@ -34,6 +39,14 @@ def main(arguments: list[str]) -> int:
     if launcher:
         die_with(int(launcher))
     spec = TrainingSpec.model_validate_json(Path(arguments[0]).read_text("utf-8"))
+    faulthandler.dump_traceback_later(spec.training.timeout.total_seconds(), exit=True)
+    try:
+        return _train(spec)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _train(spec: TrainingSpec) -> int:
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     torch.set_num_threads(spec.training.threads)
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,13 @@ import pytest
 from scipy.special import softmax
 
 from trademl_assets.datasets.windows import Dataset
-from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError, MissingPartitionError, TrainingError
+from trademl_assets.foundation.errors import (
+    ConfigError,
+    CorruptArtifactError,
+    MissingPartitionError,
+    TrainingError,
+    TrainingTimeoutError,
+)
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.manifest import Provenance
 from trademl_assets.training.artifact import load_model, load_trained_model
@@ -141,8 +148,11 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_bytes(
         time.sleep(0.1)
     assert _processes_of(tmp_path) == []
     lines: list[str] = []
+    left = set(Path(tempfile.gettempdir()).glob("torchelastic_*"))
     launch_training(spec, on_progress=lines.append)
     assert hashes(tmp_path) == hashes(trained)
+    assert set(Path(tempfile.gettempdir()).glob("torchelastic_*")) <= left
+    assert not (tmp_path / "torchrun").exists()
     assert any("validation log-loss" in line for line in lines)
 
 
@@ -160,13 +170,25 @@ def _processes_of(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.end_to_end
+def test_a_training_that_takes_too_long_is_ended_with_an_error_of_its_own(store: ArtifactStore, tmp_path: Path) -> None:
+    stuck = training_values(timeout="PT5S", max_epochs=100000)
+    lines: list[str] = []
+    with pytest.raises(TrainingTimeoutError, match=r"small on signal was ended as stuck.*raise timeout"):
+        launch_training(specification(store, tmp_path, training=stuck), on_progress=lines.append)
+    assert any("Timeout (0:00:05)!" in line for line in lines)
+    assert any("fit.py" in line for line in lines)
+    assert _processes_of(tmp_path) == []
+
+
 def test_the_command_is_one_path_for_all_devices() -> None:
-    command = build_command(Path("/scratch/spec.json"), 2)
+    command = build_command(Path("/scratch/spec.json"), 2, Path("/scratch/torchrun"))
     assert command[1:] == [
         "-m",
         "torch.distributed.run",
         "--standalone",
         "--nproc-per-node=2",
+        "--log-dir=/scratch/torchrun",
         "-m",
         "trademl_assets.training.run",
         "/scratch/spec.json",
