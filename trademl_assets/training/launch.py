@@ -1,17 +1,18 @@
 """Starts the training process and waits for its results. Free of torch: it runs inside Dagster's processes."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trademl_assets.foundation.errors import ConfigError, TradeMLError, TrainingError, TrainingTimeoutError
+from trademl_assets.training.leases import MOST_DEVICES, Cards, find_cards
 from trademl_assets.training.parameters import Devices, TrainingSpec
 from trademl_assets.training.results import FAILURE_FILE, SPEC_FILE, SUMMARY_FILE, read_json, remove_files, write_json
 
@@ -19,7 +20,6 @@ Runner = Callable[[Sequence[str], Mapping[str, str]], object]
 """Runs a command with additional environment variables until it ends; raises an exception if it fails."""
 
 LOGS_FOLDER = "torchrun"
-_MOST_DEVICES = 2
 _KEPT_ON_HEAP_BYTES = 1 << 30
 _TAIL_LINES = 15
 
@@ -43,14 +43,19 @@ class TrainingResult:
 
 
 def launch_training(
-    spec: TrainingSpec, *, runner: Runner | None = None, on_progress: Callable[[str], None] = lambda _line: None
+    spec: TrainingSpec,
+    *,
+    runner: Runner | None = None,
+    on_progress: Callable[[str], None] = lambda _line: None,
+    cards: Cards | None = None,
 ) -> TrainingResult:
     """Train in a process of its own.
 
     Args:
         spec: What to train; its output folder is made and may hold the members of an interrupted run.
         runner: Runs the command; by default a plain subprocess. Orchestration hands in one that uses Pipes.
-        on_progress: Takes the lines of the plain subprocess.
+        on_progress: Takes the lines of the plain subprocess, and says what is waited for.
+        cards: GPUs of which the training leases what it needs; None leases none.
 
     Returns:
         The results.
@@ -67,16 +72,29 @@ def launch_training(
     logs = folder / LOGS_FOLDER
     shutil.rmtree(logs, ignore_errors=True)
     command = build_command(folder / SPEC_FILE, count_processes(spec.training.devices), logs)
-    environment = build_environment(spec.training.threads, os.getpid())
-    begun = time.monotonic()
-    try:
-        (runner or _plain_runner(on_progress))(command, environment)
-    except Exception as error:
-        raise _failure(folder, spec, error, time.monotonic() - begun) from error
+    with _leased(spec, cards, on_progress) as leased:
+        environment = {**build_environment(spec.training.threads, os.getpid()), **leased}
+        begun = time.monotonic()
+        try:
+            (runner or _plain_runner(on_progress))(command, environment)
+        except Exception as error:
+            raise _failure(folder, spec, error, time.monotonic() - begun) from error
     if not (folder / SUMMARY_FILE).is_file():
         raise _failure(folder, spec, None, time.monotonic() - begun)
     shutil.rmtree(logs, ignore_errors=True)
     return TrainingResult(folder, read_json(folder / SUMMARY_FILE))
+
+
+@contextmanager
+def _leased(spec: TrainingSpec, cards: Cards | None, say: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """Yield the variables that show a training its cards and no others."""
+    count = 0 if cards is None else cards.wanted(spec.training.devices)
+    if cards is None or not count:
+        yield {}
+        return
+    with cards.lease(count, say) as names:
+        numbered = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(names)}
+        yield {**numbered, "TRADEML_CARDS": str(cards.folder)}
 
 
 def build_command(spec_file: Path, processes: int, logs: Path) -> list[str]:
@@ -112,8 +130,7 @@ def build_environment(threads: int, launcher: int) -> dict[str, str]:
 def count_processes(devices: Devices) -> int:
     """Return how many processes train together: one on a CPU, one for each CUDA device with `auto`, at most two."""
     if devices == "auto":
-        cards = [path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
-        return max(1, min(len(cards), _MOST_DEVICES))
+        return max(1, min(len(find_cards(Path()).names), MOST_DEVICES))
     return 1 if devices == "cpu" else int(devices)
 
 

@@ -26,7 +26,7 @@ from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.manifest import Provenance
 from trademl_assets.training.artifact import load_model, load_trained_model
 from trademl_assets.training.launch import build_command, count_processes, launch_training
-from trademl_assets.training.results import collect_training
+from trademl_assets.training.results import collect_training, followed
 from trademl_assets.training.run import main
 from trademl_assets_tests.training.conftest import model_values, specification, training_values
 
@@ -90,6 +90,18 @@ def test_what_was_trained_from_something_else_is_trained_anew(
     launch_training(specification(store, tmp_path), runner=in_this_process)
     assert (tmp_path / "member_1.safetensors").read_bytes() != old
     assert hashes(tmp_path) == hashes(trained)
+
+
+def test_what_a_training_says_of_itself_can_be_followed(store: ArtifactStore, tmp_path: Path) -> None:
+    told: list[Mapping[str, object]] = []
+    with followed(tmp_path, told.append, 0.05):
+        launch_training(specification(store, tmp_path, seeds=[1]), runner=in_this_process)
+    assert [facts["step"] for facts in told] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert {"training_loss", "validation_log_loss", "samples_per_second", "memory_bytes"} <= set(told[-1])
+    again: list[Mapping[str, object]] = []
+    with followed(tmp_path, again.append, 60.0):
+        pass
+    assert again == told
 
 
 def test_a_model_that_does_not_fit_is_a_configuration_error(store: ArtifactStore, tmp_path: Path) -> None:
