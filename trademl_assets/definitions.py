@@ -33,6 +33,7 @@ from trademl_assets.orchestration.resources.tracking import StageTracking
 from trademl_assets.orchestration.schedules import build_schedules
 from trademl_assets.orchestration.sensors import build_sensors
 from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.training.leases import find_cards
 
 
 def build_definitions(configuration: Configuration, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -70,7 +71,9 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
         "sources": MarketSources(configuration.market),
         "mlflow": StageTracking(configuration.tracking),
         "partition_tables": PartitionTables(store),
-        "training_processes": TrainingProcesses(dg.PipesSubprocessClient()),
+        "training_processes": TrainingProcesses(
+            dg.PipesSubprocessClient(), find_cards(Path(configuration.platform.gpu_leases))
+        ),
     }
     return dg.Definitions(
         assets=assets,

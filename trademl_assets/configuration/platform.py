@@ -32,6 +32,7 @@ class PlatformParameters(Parameters):
     Attributes:
         name: Name of the deployment, shown in run tags.
         storage_root: Folder of the artifacts and of their scratch space; may name environment variables.
+        gpu_leases: Folder of the locks of this machine's GPUs; the same for all deployments on it.
         owner: Dagster owner of every asset, an e-mail address or `team:name`.
         partitions_per_run: Most partitions that one run of a range materialises.
         raw_cache: How long raw rows stay.
@@ -39,6 +40,7 @@ class PlatformParameters(Parameters):
 
     name: Annotated[str, Field(min_length=1)]
     storage_root: EnvironmentText
+    gpu_leases: EnvironmentText
     owner: Annotated[str, Field(pattern=r"^(team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+)$")]
     partitions_per_run: Annotated[int, Field(ge=1)]
     raw_cache: RawCacheParameters

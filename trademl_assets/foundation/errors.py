@@ -43,3 +43,7 @@ class DeepLearningError(TradeMLError):
 
 class TrainingError(DeepLearningError):
     """A training failed, for example by a loss that is not a number."""
+
+
+class TrainingTimeoutError(TrainingError):
+    """A training took longer than it may."""

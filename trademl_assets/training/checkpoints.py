@@ -16,6 +16,8 @@ from trademl_assets.training.results import read_json, write_json
 KEPT = 2
 """Checkpoints that stay: where the last one is damaged, the one before it serves."""
 _SUFFIX = ".ckpt"
+_KEY = "key.json"
+_RECOVERIES = "recoveries.json"
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
@@ -76,7 +78,7 @@ class CheckpointFolder:
     def prepare(self) -> None:
         """Make the folder ready: what another training left, and what a kill left half written, is removed."""
         make_folder(self.folder)
-        stated = self.folder / "key.json"
+        stated = self.folder / _KEY
         if not (stated.is_file() and _stated_key(stated) == self.key):
             self.clear()
             write_json(self.folder, stated.name, {"key": self.key})
@@ -87,7 +89,7 @@ class CheckpointFolder:
 
     def clear(self) -> None:
         """Remove all checkpoints, the key first."""
-        (self.folder / "key.json").unlink(missing_ok=True)
+        (self.folder / _KEY).unlink(missing_ok=True)
         for path in self.folder.iterdir():
             path.unlink(missing_ok=True)
 
@@ -111,6 +113,24 @@ class CheckpointFolder:
             else:
                 return path
         return None
+
+    @property
+    def recoveries(self) -> int:
+        """How often the loss was not a number; it outlives a kill."""
+        stated = self.folder / _RECOVERIES
+        return int(read_json(stated)["recoveries"]) if stated.is_file() else 0
+
+    def step_back(self, recoveries: int, begun: Path | None) -> None:
+        """Note a recovery; leave out the checkpoint that was begun with, if the training got no further than it.
+
+        Args:
+            recoveries: How often the loss was not a number.
+            begun: What the training went on from.
+        """
+        write_json(self.folder, _RECOVERIES, {"recoveries": recoveries})
+        if begun is not None and self._all()[-1:] == [begun]:
+            _hash_file(begun).unlink()
+            begun.unlink()
 
     def _all(self) -> list[Path]:
         return sorted(path for path in self.folder.glob(f"step_*{_SUFFIX}") if _hash_file(path).is_file())

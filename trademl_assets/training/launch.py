@@ -1,23 +1,25 @@
 """Starts the training process and waits for its results. Free of torch: it runs inside Dagster's processes."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trademl_assets.foundation.errors import ConfigError, TradeMLError, TrainingError
+from trademl_assets.foundation.errors import ConfigError, TradeMLError, TrainingError, TrainingTimeoutError
+from trademl_assets.training.leases import MOST_DEVICES, Cards, find_cards
 from trademl_assets.training.parameters import Devices, TrainingSpec
 from trademl_assets.training.results import FAILURE_FILE, SPEC_FILE, SUMMARY_FILE, read_json, remove_files, write_json
 
 Runner = Callable[[Sequence[str], Mapping[str, str]], object]
 """Runs a command with additional environment variables until it ends; raises an exception if it fails."""
 
-_MOST_DEVICES = 2
+LOGS_FOLDER = "torchrun"
 _KEPT_ON_HEAP_BYTES = 1 << 30
 _TAIL_LINES = 15
 
@@ -41,40 +43,69 @@ class TrainingResult:
 
 
 def launch_training(
-    spec: TrainingSpec, *, runner: Runner | None = None, on_progress: Callable[[str], None] = lambda _line: None
+    spec: TrainingSpec,
+    *,
+    runner: Runner | None = None,
+    on_progress: Callable[[str], None] = lambda _line: None,
+    cards: Cards | None = None,
 ) -> TrainingResult:
     """Train in a process of its own.
 
     Args:
         spec: What to train; its output folder is made and may hold the members of an interrupted run.
         runner: Runs the command; by default a plain subprocess. Orchestration hands in one that uses Pipes.
-        on_progress: Takes the lines of the plain subprocess.
+        on_progress: Takes the lines of the plain subprocess, and says what is waited for.
+        cards: GPUs of which the training leases what it needs; None leases none.
 
     Returns:
         The results.
 
     Raises:
         TrainingError: The training failed, or its process ended without results.
+        TrainingTimeoutError: It was stuck.
         ConfigError: Model and dataset do not fit.
     """
     folder = Path(spec.output_folder)
     folder.mkdir(parents=True, exist_ok=True)
     remove_files(folder, (FAILURE_FILE, SUMMARY_FILE))
     write_json(folder, SPEC_FILE, spec.model_dump(mode="json"))
-    command = build_command(folder / SPEC_FILE, count_processes(spec.training.devices))
-    environment = build_environment(spec.training.threads, os.getpid())
-    try:
-        (runner or _plain_runner(on_progress))(command, environment)
-    except Exception as error:
-        raise _failure(folder, spec, error) from error
+    logs = folder / LOGS_FOLDER
+    shutil.rmtree(logs, ignore_errors=True)
+    command = build_command(folder / SPEC_FILE, count_processes(spec.training.devices), logs)
+    with _leased(spec, cards, on_progress) as leased:
+        environment = {**build_environment(spec.training.threads, os.getpid()), **leased}
+        begun = time.monotonic()
+        try:
+            (runner or _plain_runner(on_progress))(command, environment)
+        except Exception as error:
+            raise _failure(folder, spec, error, time.monotonic() - begun) from error
     if not (folder / SUMMARY_FILE).is_file():
-        raise _failure(folder, spec, None)
+        raise _failure(folder, spec, None, time.monotonic() - begun)
+    shutil.rmtree(logs, ignore_errors=True)
     return TrainingResult(folder, read_json(folder / SUMMARY_FILE))
 
 
-def build_command(spec_file: Path, processes: int) -> list[str]:
-    """Return the command line of a training."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+@contextmanager
+def _leased(spec: TrainingSpec, cards: Cards | None, say: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """Yield the variables that show a training its cards and no others."""
+    count = 0 if cards is None else cards.wanted(spec.training.devices)
+    if cards is None or not count:
+        yield {}
+        return
+    with cards.lease(count, say) as names:
+        numbered = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(names)}
+        yield {**numbered, "TRADEML_CARDS": str(cards.folder)}
+
+
+def build_command(spec_file: Path, processes: int, logs: Path) -> list[str]:
+    """Return the command line of a training.
+
+    Args:
+        spec_file: What it does.
+        processes: Processes that train together.
+        logs: Folder of torchrun's own files, which it would leave in the machine's temporary folder otherwise.
+    """
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", f"--log-dir={logs}"]
     return [sys.executable, *torchrun, "-m", "trademl_assets.training.run", str(spec_file)]
 
 
@@ -91,6 +122,7 @@ def build_environment(threads: int, launcher: int) -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": str(_KEPT_ON_HEAP_BYTES),
         "MALLOC_TRIM_THRESHOLD_": str(_KEPT_ON_HEAP_BYTES),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYTORCH_ENABLE_MPS_FALLBACK": "1",
         "TRADEML_LAUNCHER_PID": str(launcher),
     }
 
@@ -98,8 +130,7 @@ def build_environment(threads: int, launcher: int) -> dict[str, str]:
 def count_processes(devices: Devices) -> int:
     """Return how many processes train together: one on a CPU, one for each CUDA device with `auto`, at most two."""
     if devices == "auto":
-        cards = [path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
-        return max(1, min(len(cards), _MOST_DEVICES))
+        return max(1, min(len(find_cards(Path()).names), MOST_DEVICES))
     return 1 if devices == "cpu" else int(devices)
 
 
@@ -123,12 +154,17 @@ def _plain_runner(on_progress: Callable[[str], None]) -> Runner:
     return run
 
 
-def _failure(folder: Path, spec: TrainingSpec, error: Exception | None) -> TradeMLError:
+def _failure(folder: Path, spec: TrainingSpec, error: Exception | None, seconds: float) -> TradeMLError:
     where = f"{spec.model_name} on {spec.experiment}"
     if (folder / FAILURE_FILE).is_file():
         stated = read_json(folder / FAILURE_FILE)
         kind = ConfigError if stated["error"] == ConfigError.__name__ else TrainingError
         return kind(f"training {where} failed with {stated['error']}: {stated['message']}")
+    if seconds >= spec.training.timeout.total_seconds():
+        return TrainingTimeoutError(
+            f"training {where} was ended as stuck after {seconds:.0f} s; its log says where it stood -> raise timeout "
+            "in training.yaml, or run again: it goes on from its last checkpoint"
+        )
     reason = f": {error}" if error is not None else " without results"
     return TrainingError(f"the process that trains {where} ended{reason} -> look at its log, then run again")
 

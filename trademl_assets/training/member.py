@@ -98,16 +98,16 @@ def train_member(
         ConfigError: Model, dataset and parameters do not fit.
     """
     checkpoints = CheckpointFolder(folder, f"{key}, {processes} processes, torch {torch.__version__}")
-    recoveries = 0
     while True:
-        attempt = _Attempt(model, inputs, feed, parameters, seed=seed, recoveries=recoveries)
+        attempt = _Attempt(model, inputs, feed, parameters, seed=seed)
         try:
             return attempt.run(checkpoints, processes, position, report=report, on_epoch=on_epoch)
         except NotFiniteError as error:
-            recoveries = attempt.module.recoveries + 1
-            stated = parameters.not_a_number
+            recoveries, stated = attempt.module.recoveries + 1, parameters.not_a_number
             if recoveries > stated.retries:
                 raise TrainingError(f"seed {seed}, after {recoveries - 1} retries: {error}") from error
+            if attempt.is_first_process:
+                checkpoints.step_back(recoveries, attempt.begun)
             lowered = stated.learning_rate_factor**recoveries
             report(f"{error}; retry {recoveries} of {stated.retries} at {lowered:g} of the rate", {})
 
@@ -123,7 +123,6 @@ class _Attempt:
         parameters: TrainingParameters,
         *,
         seed: int,
-        recoveries: int,
     ) -> None:
         seed_everything(seed, verbose=False)
         self._seed = seed
@@ -133,7 +132,9 @@ class _Attempt:
         self._data = FeedModule(feed, parameters, seed)
         self._weights = training_class_weights(parameters.loss, feed, inputs.classes)
         steps = self._data.steps_per_epoch * parameters.max_epochs
-        self.module = MemberModule(self._network, parameters, steps, self._weights, recoveries)
+        self.module = MemberModule(self._network, parameters, steps, self._weights)
+        self.begun: Path | None = None
+        self.is_first_process = True
 
     def run(
         self,
@@ -162,15 +163,16 @@ class _Attempt:
         watching: list[Callback] = [] if average is None else [average]
         watching += [*build_stopping(parameters), best, history, progress, resume, EpochCallback(on_epoch)]
         trainer = build_trainer(parameters, checkpoints.folder, watching, processes)
-        if trainer.is_global_zero:
+        self.is_first_process = trainer.is_global_zero
+        if self.is_first_process:
             checkpoints.prepare()
-        begun = _last_checkpoint(checkpoints, report, processes)
-        if begun is not None:
-            report(f"member {position[0]}/{position[1]} (seed {self._seed}): goes on from {begun.stem}", {})
+        self.begun, self.module.recoveries = _where_it_stood(checkpoints, report, processes)
+        if self.begun is not None:
+            report(f"member {position[0]}/{position[1]} (seed {self._seed}): goes on from {self.begun.stem}", {})
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches come ready-made
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
-            trainer.fit(self.module, datamodule=self._data, ckpt_path=begun, weights_only=True)
+            trainer.fit(self.module, datamodule=self._data, ckpt_path=self.begun, weights_only=True)
         self._network.load_state_dict(best.weights)
         return TrainedMember(
             seed=self._seed,
@@ -183,16 +185,16 @@ class _Attempt:
         )
 
 
-def _last_checkpoint(checkpoints: CheckpointFolder, report: Report, processes: int) -> Path | None:
-    """Return the checkpoint that all processes go on from: the one that the first process finds."""
+def _where_it_stood(checkpoints: CheckpointFolder, report: Report, processes: int) -> tuple[Path | None, int]:
+    """Return the checkpoint to go on from and the recoveries so far: what the first process finds, for all."""
     if processes == 1:
-        return checkpoints.latest(lambda line: report(line, {}))
+        return checkpoints.latest(lambda line: report(line, {})), checkpoints.recoveries
     join_processes()
-    found: list[Path | None] = [None]
+    found: list[Any] = [None, 0]
     if torch.distributed.get_rank() == 0:
-        found[0] = checkpoints.latest(lambda line: report(line, {}))
+        found = [checkpoints.latest(lambda line: report(line, {})), checkpoints.recoveries]
     torch.distributed.broadcast_object_list(found)
-    return found[0]
+    return found[0], found[1]
 
 
 def training_class_weights(loss: Loss, feed: SegmentFeed, classes: int) -> tuple[float, ...] | None:

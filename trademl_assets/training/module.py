@@ -31,7 +31,6 @@ class MemberModule(LightningModule):
         parameters: How it is trained.
         total_steps: Steps of optimisation of all epochs.
         class_weights: Of the loss, as they were fitted.
-        recoveries: How often the loss was not a number before.
 
     Raises:
         ConfigError: The loss does not fit the network.
@@ -43,7 +42,6 @@ class MemberModule(LightningModule):
         parameters: TrainingParameters,
         total_steps: int,
         class_weights: tuple[float, ...] | None = None,
-        recoveries: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -54,7 +52,8 @@ class MemberModule(LightningModule):
         self._validation: list[tuple[Tensor, Tensor, Tensor]] = []
         self.training_sums = (0.0, 0.0)
         """Weighted losses and weights of the epoch so far, of this process."""
-        self.recoveries = recoveries
+        self.recoveries = 0
+        """How often the loss was not a number before, by which the rate is lowered."""
 
     def training_step(self, batch: SegmentBatch, batch_index: int) -> Tensor:
         """Return the loss of a batch: of a step, or of a part of one.

@@ -1,7 +1,9 @@
 """The files a training process leaves in its scratch folder, and how they become a partition. Free of torch."""
 
 import json
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ SUMMARY_FILE = "summary.json"
 HISTORY_FILE = "history.json"
 PREDICTIONS_FILE = "predictions.parquet"
 FAILURE_FILE = "failure.json"
+METRICS_FILE = "metrics.jsonl"
 CHECKPOINTS_FOLDER = "checkpoints"
 SCHEMA_VERSION = 2
 
@@ -78,6 +81,52 @@ def collect_training(writer: PartitionWriter, folder: Path) -> dict[str, Any]:
     writer.note("members", summary["members"])
     writer.note("trainable_parameters", summary["trainable_parameters"])
     return summary
+
+
+def append_metrics(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Add the facts of a line of progress to those before, for whoever follows the training."""
+    with (folder / METRICS_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dict(facts), sort_keys=True) + "\n")
+
+
+@contextmanager
+def followed(folder: Path, take: Callable[[Mapping[str, Any]], None], every_seconds: float) -> Iterator[None]:
+    """Hand on what a training in that folder says of its progress, while it runs, from a thread.
+
+    What was said before a kill is told again. A failure of `take` ends the following, never the training.
+
+    Args:
+        folder: Of the training.
+        take: Takes the facts of a line of progress: member, epoch, step and metrics.
+        every_seconds: Between two looks.
+    """
+    ended = threading.Event()
+    offset = 0
+
+    def look() -> None:
+        nonlocal offset
+        path = folder / METRICS_FILE
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            file.seek(offset)
+            whole, _, _ = file.read().rpartition(b"\n")
+        for line in whole.splitlines():
+            take(json.loads(line))
+        offset += len(whole) + 1 if whole else 0
+
+    def follow() -> None:
+        while not ended.wait(every_seconds):
+            look()
+        look()
+
+    thread = threading.Thread(target=follow, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def remove_files(folder: Path, names: Sequence[str]) -> None:

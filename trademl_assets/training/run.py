@@ -5,11 +5,12 @@ already there, trained from the same specification and dataset, is taken as it i
 on from its last checkpoint, which gives the same bits.
 """
 
+import faulthandler
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,21 @@ from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
 
 from trademl_assets.foundation.errors import TradeMLError, TrainingError
 from trademl_assets.training.fit import fit_members
+from trademl_assets.training.leases import occupied
 from trademl_assets.training.lifeline import die_with
 from trademl_assets.training.parameters import TrainingSpec
-from trademl_assets.training.results import FAILURE_FILE, describe_failure, write_json
+from trademl_assets.training.results import FAILURE_FILE, append_metrics, describe_failure, write_json
 
 LAUNCHER_VARIABLE = "TRADEML_LAUNCHER_PID"
+CARDS_VARIABLE = "TRADEML_CARDS"
 
 
 def main(arguments: list[str]) -> int:
-    """Run one specification; returns the exit status."""
+    """Run one specification; returns the exit status.
+
+    A process that takes longer than its timeout is ended from outside Python, whatever it hangs in, and its log shows
+    where every thread of it stood.
+    """
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m trademl_assets.training.run spec.json\n")
         return 2
@@ -34,13 +41,26 @@ def main(arguments: list[str]) -> int:
     if launcher:
         die_with(int(launcher))
     spec = TrainingSpec.model_validate_json(Path(arguments[0]).read_text("utf-8"))
+    faulthandler.dump_traceback_later(spec.training.timeout.total_seconds(), exit=True)
+    try:
+        with ExitStack() as held:
+            if CARDS_VARIABLE in os.environ:
+                visible = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
+                own = visible[int(os.environ.get("LOCAL_RANK", "0"))]
+                held.enter_context(occupied(Path(os.environ[CARDS_VARIABLE]), own))
+            return _train(spec)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _train(spec: TrainingSpec) -> int:
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     torch.set_num_threads(spec.training.threads)
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with _reporter(speaks=rank == 0) as report:
         try:
-            fit_members(spec, processes=processes, writes=rank == 0, report=report)
+            fit_members(spec, processes=processes, writes=rank == 0, report=_kept(spec, report, writes=rank == 0))
         except TradeMLError as error:
             if rank == 0:
                 write_json(Path(spec.output_folder), FAILURE_FILE, describe_failure(error))
@@ -51,6 +71,19 @@ def main(arguments: list[str]) -> int:
                 write_json(Path(spec.output_folder), FAILURE_FILE, describe_failure(failure))
             raise failure from error
     return 0
+
+
+def _kept(
+    spec: TrainingSpec, report: Callable[[str, dict[str, Any]], None], *, writes: bool
+) -> Callable[[str, dict[str, Any]], None]:
+    """Return what keeps the metrics of a line before it hands it on."""
+
+    def keep(line: str, facts: dict[str, Any]) -> None:
+        if writes and "step" in facts:
+            append_metrics(Path(spec.output_folder), facts)
+        report(line, facts)
+
+    return keep
 
 
 @contextmanager

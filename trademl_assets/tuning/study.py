@@ -139,6 +139,7 @@ def _finish(study: optuna.Study, parameters: StudyParameters, place: StudyPlace,
             retry_lost(study, parameters)
         else:
             time.sleep(_POLL_SECONDS)
+            retry_lost(study, parameters)  # of another machine that has given up
 
 
 def _await_dying(study: optuna.Study, parameters: StudyParameters, workers: Path) -> None:

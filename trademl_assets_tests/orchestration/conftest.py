@@ -112,7 +112,7 @@ CHANGES: Mapping[str, Any] = {
             }
         }
     },
-    "training": {"seeds": [1, 2], "max_epochs": 2},
+    "training": {"seeds": [1, 2], "max_epochs": 2, "progress_seconds": 0.01},
     "tuning": {"n_trials": 2},
     "evaluation": {"bootstrap_replicates": 100, "excess_replicates": 100, "minimum_effective_test": 50},
 }

@@ -22,6 +22,7 @@ from safetensors.torch import save
 
 from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.models.inputs import inputs_of
+from trademl_assets.models.network import SegmentBatch
 from trademl_assets.storage import durable
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.data import SegmentFeed
@@ -101,7 +102,7 @@ def child_of(root: str, case: dict[str, Any], bomb: list[Any] | None, rank: int,
     feed = SegmentFeed(dataset, build_network(model_of(), inputs))
     if bomb:
         arm(*bomb)
-    steps = count_calls("training_step")
+    steps, rows = count_calls("training_step"), rows_trained_on()
     lines: list[str] = []
     member = train_member(
         model_of(**case.get("model", {})),
@@ -114,6 +115,7 @@ def child_of(root: str, case: dict[str, Any], bomb: list[Any] | None, rank: int,
         processes=case["processes"],
         report=lambda line, _facts: lines.append(line),
     )
+    (Path(case["folder"]) / f"rows_{rank}.json").write_text(json.dumps(rows))
     if rank == 0:
         weights = save(dict(member.network.state_dict()))
         result = {
@@ -161,6 +163,18 @@ def count_calls(name: str) -> list[int]:
 
     setattr(MemberModule, name, counted)
     return made
+
+
+def rows_trained_on() -> list[list[int]]:
+    """Collect, batch by batch, the rows of the index that count."""
+    rows, before = [], MemberModule.training_step
+
+    def collecting(self: MemberModule, batch: SegmentBatch, batch_index: int) -> torch.Tensor:
+        rows.append(batch.rows[batch.weights > 0].tolist())
+        return before(self, batch, batch_index)
+
+    MemberModule.training_step = collecting  # type: ignore[method-assign]  # in this fork alone
+    return rows
 
 
 if __name__ == "__main__":

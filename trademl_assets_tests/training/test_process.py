@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,18 @@ import pytest
 from scipy.special import softmax
 
 from trademl_assets.datasets.windows import Dataset
-from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError, MissingPartitionError, TrainingError
+from trademl_assets.foundation.errors import (
+    ConfigError,
+    CorruptArtifactError,
+    MissingPartitionError,
+    TrainingError,
+    TrainingTimeoutError,
+)
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.manifest import Provenance
 from trademl_assets.training.artifact import load_model, load_trained_model
 from trademl_assets.training.launch import build_command, count_processes, launch_training
-from trademl_assets.training.results import collect_training
+from trademl_assets.training.results import collect_training, followed
 from trademl_assets.training.run import main
 from trademl_assets_tests.training.conftest import model_values, specification, training_values
 
@@ -85,6 +92,18 @@ def test_what_was_trained_from_something_else_is_trained_anew(
     assert hashes(tmp_path) == hashes(trained)
 
 
+def test_what_a_training_says_of_itself_can_be_followed(store: ArtifactStore, tmp_path: Path) -> None:
+    told: list[Mapping[str, object]] = []
+    with followed(tmp_path, told.append, 0.05):
+        launch_training(specification(store, tmp_path, seeds=[1]), runner=in_this_process)
+    assert [facts["step"] for facts in told] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert {"training_loss", "validation_log_loss", "samples_per_second", "memory_bytes"} <= set(told[-1])
+    again: list[Mapping[str, object]] = []
+    with followed(tmp_path, again.append, 60.0):
+        pass
+    assert again == told
+
+
 def test_a_model_that_does_not_fit_is_a_configuration_error(store: ArtifactStore, tmp_path: Path) -> None:
     model = model_values(encoder={**model_values()["encoder"], "steps": 7})
     with pytest.raises(ConfigError, match=r"small on signal.*patch of 7 steps"):
@@ -141,8 +160,11 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_bytes(
         time.sleep(0.1)
     assert _processes_of(tmp_path) == []
     lines: list[str] = []
+    left = set(Path(tempfile.gettempdir()).glob("torchelastic_*"))
     launch_training(spec, on_progress=lines.append)
     assert hashes(tmp_path) == hashes(trained)
+    assert set(Path(tempfile.gettempdir()).glob("torchelastic_*")) <= left
+    assert not (tmp_path / "torchrun").exists()
     assert any("validation log-loss" in line for line in lines)
 
 
@@ -160,13 +182,25 @@ def _processes_of(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.end_to_end
+def test_a_training_that_takes_too_long_is_ended_with_an_error_of_its_own(store: ArtifactStore, tmp_path: Path) -> None:
+    stuck = training_values(timeout="PT5S", max_epochs=100000)
+    lines: list[str] = []
+    with pytest.raises(TrainingTimeoutError, match=r"small on signal was ended as stuck.*raise timeout"):
+        launch_training(specification(store, tmp_path, training=stuck), on_progress=lines.append)
+    assert any("Timeout (0:00:05)!" in line for line in lines)
+    assert any("fit.py" in line for line in lines)
+    assert _processes_of(tmp_path) == []
+
+
 def test_the_command_is_one_path_for_all_devices() -> None:
-    command = build_command(Path("/scratch/spec.json"), 2)
+    command = build_command(Path("/scratch/spec.json"), 2, Path("/scratch/torchrun"))
     assert command[1:] == [
         "-m",
         "torch.distributed.run",
         "--standalone",
         "--nproc-per-node=2",
+        "--log-dir=/scratch/torchrun",
         "-m",
         "trademl_assets.training.run",
         "/scratch/spec.json",

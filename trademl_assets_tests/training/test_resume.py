@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets_tests.training.conftest import training_values
+from trademl_assets_tests.training.conftest import model_values, training_values
 
 SLOW = {**training_values()["optimiser"], "learning_rate": 0.003}
 SMALL = {"segments_per_step": 1, "max_epochs": 3, "checkpoint_every_steps": 3, "optimiser": SLOW}
@@ -53,6 +55,61 @@ def run_rig(store: ArtifactStore, folder: Path, cases: list[dict[str, Any]]) -> 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(one[name] == other[name] for name in ("sha256", "epochs", "best_epoch", "steps"))
+
+
+def without_dropout() -> dict[str, Any]:
+    """The network whose processes draw no random numbers, so that they compute what one process computes."""
+
+    def still(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: 0.0 if key == "dropout" else still(each) for key, each in value.items()}
+        return value
+
+    found: dict[str, Any] = still(model_values())
+    return found
+
+
+@pytest.fixture(scope="module")
+def together(store: ArtifactStore, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    training = {**SMALL, "segments_per_step": 3, "max_epochs": 2, "checkpoint_every_steps": 1}
+    folder = tmp_path_factory.mktemp("together")
+    calm = {"training": training, "model": without_dropout()}
+    several = {"training": training, "processes": 2}
+    parts = {**calm, "training": {**training, "parts_per_step": 2}}
+    cases = [calm, {**calm, "processes": 2}, several, {**several, "bomb": ["step", 4]}, parts]
+    return folder, run_rig(store, folder, cases)
+
+
+def test_two_processes_compute_what_one_does_and_train_on_every_label_once(
+    together: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    folder, (one, two, *_) = together
+    expected, found = (load_file(folder / number / "weights.safetensors") for number in ("0", "1"))
+    for name, weights in expected.items():
+        torch.testing.assert_close(found[name], weights, atol=1e-5, rtol=1e-4)
+    for row, other in zip(one["epochs"], two["epochs"], strict=True):
+        assert other == pytest.approx(row, abs=1e-5)
+    alone, *halves = (
+        json.loads((folder / path).read_text()) for path in ("0/rows_0.json", "1/rows_0.json", "1/rows_1.json")
+    )
+    for step, first, second in zip(alone, *halves, strict=True):
+        assert sorted(first + second) == sorted(step)
+        assert len(set(step)) == len(step)
+
+
+def test_two_processes_go_on_to_the_same_bits_after_a_kill(together: tuple[Path, list[dict[str, Any]]]) -> None:
+    whole, killed = together[1][2:4]
+    assert same(killed, whole)
+    assert killed["made_here"] < whole["made_here"]
+
+
+def test_a_step_in_parts_is_the_same_step(together: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, found = together
+    assert found[4]["steps"] == found[0]["steps"]
+    assert found[4]["made_here"] == 2 * found[0]["made_here"]
+    expected, parts = (load_file(folder / number / "weights.safetensors") for number in ("0", "4"))
+    for name, weights in expected.items():
+        torch.testing.assert_close(parts[name], weights, atol=1e-5, rtol=1e-4)
 
 
 @pytest.fixture(scope="module")

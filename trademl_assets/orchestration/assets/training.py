@@ -1,5 +1,9 @@
 """trained_model: the members of an ensemble, each trained in a process outside Dagster."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 
 from trademl_assets.evaluation.plots import draw_learning_curves
@@ -8,11 +12,12 @@ from trademl_assets.orchestration.catalog import DATASET, HYPERPARAMETER_STUDY, 
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.mappings import experiment_of_the_model
 from trademl_assets.orchestration.metadata import Facts
+from trademl_assets.orchestration.progress import LOGGER
 from trademl_assets.orchestration.report_material import learning_curves
 from trademl_assets.orchestration.resources.compute import GPU_POOL
 from trademl_assets.orchestration.specifications import specify
 from trademl_assets.training.launch import launch_training, remove_scratch
-from trademl_assets.training.results import HISTORY_FILE, collect_training, read_json
+from trademl_assets.training.results import HISTORY_FILE, collect_training, followed, read_json
 
 
 def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
@@ -23,11 +28,16 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         searched = configuration.tuning.enabled
         best = work.store.read_json(HYPERPARAMETER_STUDY.name, work.key, "best") if searched else {}
         spec = specify(configuration, work.store, work.key, best)
-        result = launch_training(spec, runner=work.resource("training_processes").runner(work.context))
+        processes = work.resource("training_processes")
+        with followed(Path(spec.output_folder), lambda facts: _track(work, facts), spec.training.progress_seconds):
+            result = launch_training(
+                spec, runner=processes.runner(work.context), on_progress=LOGGER.info, cards=processes.cards
+            )
         summary = collect_training(work.writer, result.folder)
         work.afterwards(lambda: remove_scratch(result.folder))
         work.run.log_parameters({"model": spec.model, "training": spec.training.model_dump(mode="json")})
         history = read_json(result.folder / HISTORY_FILE)
+        work.run.log_series(_by_epoch(history))
         numbers = {
             "validation_log_loss": result.validation_log_loss,
             "trainable_parameters": summary["trainable_parameters"],
@@ -41,3 +51,19 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     ]
     resources = frozenset({"training_processes"})
     return [partitioned_asset(deployment, TRAINED_MODEL, train, deps=deps, resources=resources, pool=GPU_POOL)]
+
+
+def _track(work: Work, facts: Mapping[str, Any]) -> None:
+    """Log what a training says of its progress, by member and step of optimisation."""
+    places = ("member", "epoch", "step")
+    numbers = {f"member_{facts['member']}_{name}": value for name, value in facts.items() if name not in places}
+    work.run.log_step(facts["step"], numbers)
+
+
+def _by_epoch(history: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Return the metrics of every epoch, those of all members together."""
+    epochs: list[dict[str, float]] = [{} for _ in range(max(len(rows) for rows in history.values()))]
+    for seed, rows in history.items():
+        for together, row in zip(epochs, rows, strict=False):
+            together |= {f"epoch/seed_{seed}_{name}": value for name, value in row.items() if name != "epoch"}
+    return epochs

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from trademl_assets.training.launch import Runner
+from trademl_assets.training.leases import Cards
 
 GPU_POOL = "gpu"
 
@@ -17,9 +18,11 @@ class TrainingProcesses:
 
     Attributes:
         client: Client that starts them; their messages become lines of the run's log.
+        cards: GPUs of which each training leases what it needs: the pool counts steps, it hands out no cards.
     """
 
     client: dg.PipesSubprocessClient
+    cards: Cards
 
     def runner(self, context: dg.AssetExecutionContext) -> Runner:
         """Return what runs a command to its end within a step."""

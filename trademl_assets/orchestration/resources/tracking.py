@@ -62,6 +62,14 @@ class TrackedRun:
         for start in range(0, len(metrics), _METRICS_PER_REQUEST):
             self.client.log_batch(self.run_id, metrics=metrics[start : start + _METRICS_PER_REQUEST])
 
+    def log_step(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Log metrics of one step of something that is under way."""
+        from mlflow.entities import Metric  # noqa: PLC0415 -- as in `log_series`
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, float(value), now, step) for name, value in numbers.items()]
+        self.client.log_batch(self.run_id, metrics=metrics)
+
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Log nested parameters under dotted names; parameters that a retry logs again keep their first value."""
         known = self.client.get_run(self.run_id).data.params
