@@ -190,7 +190,9 @@ class Site:
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 command = (folder / "cmdline").read_bytes() if folder.name.isdigit() else b""
-                trains = any(module in command for module in (b"trademl_assets.training.run", b"trademl_assets.tuning.worker"))
+                trains = any(
+                    module in command for module in (b"trademl_assets.training.run", b"trademl_assets.tuning.worker")
+                )
                 if trains and str(self.root).encode() in command:
                     found.append(int(folder.name))
         return found
