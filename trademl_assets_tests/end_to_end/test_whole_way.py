@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from trademl_assets.orchestration.catalog import ENTRIES
 from trademl_assets_tests.end_to_end.deployed import KEY, MADE, Site
@@ -96,6 +97,24 @@ def test_mlflow_has_the_documented_experiments_and_run_names(finished: Site):
     tracked.pop("Default", None)
     assert {name: dict(Counter(run.info.run_name for run in runs)) for name, runs in tracked.items()} == EXPERIMENTS
     assert {run.info.status for runs in tracked.values() for run in runs} == {"FINISHED"}
+
+
+def test_a_training_is_tracked_by_step_while_it_runs_and_by_epoch_when_it_is_done(finished: Site):
+    (run,) = [
+        run
+        for runs in finished.tracked().values()
+        for run in runs
+        if run.data.tags.get("dagster_asset") == "trained_model"
+    ]
+    client = MlflowClient(tracking_uri=f"sqlite:///{finished.var}/demo/mlflow.db")
+    kept = {
+        seed: client.get_metric_history(run.info.run_id, f"epoch/seed_{seed}_validation_log_loss") for seed in (1, 2)
+    }
+    assert [[metric.step for metric in metrics] for metrics in kept.values()] == [[0, 1], [0, 1]]
+    live = client.get_metric_history(run.info.run_id, "member_2_training_loss")  # the first one's trial trained it
+    assert 0 < live[0].step <= live[-1].step
+    assert live[-1].timestamp <= kept[2][0].timestamp
+    assert "member_2_samples_per_second" in run.data.metrics
 
 
 def test_tracked_runs_tell_their_stage_what_they_read_and_what_they_made(finished: Site):

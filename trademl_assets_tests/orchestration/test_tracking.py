@@ -119,17 +119,6 @@ def test_the_run_of_a_dataset_holds_one_sample_and_its_event_says_what_the_datas
     assert told <= set(event.metadata)
 
 
-def test_a_training_is_followed_by_step_and_kept_by_epoch(made_world: World):
-    (run,) = [run for run in runs(made_world, "model_training") if run.data.tags["dagster_asset"] == TRAINED_MODEL.name]
-    for seed in (1, 2):
-        kept = client(made_world).get_metric_history(run.info.run_id, f"epoch/seed_{seed}_validation_log_loss")
-        assert [metric.step for metric in kept] == [0, 1]
-        live = client(made_world).get_metric_history(run.info.run_id, f"member_{seed}_training_loss")
-        assert live
-        assert {metric.step for metric in live} <= set(range(1, 1000))
-        assert f"member_{seed}_samples_per_second" in run.data.metrics
-
-
 def test_a_failed_step_is_a_failed_run_that_keeps_what_was_made(world: World):
     world.run("book_snapshots_job", "2024-01-01|LEADUSDT", "2024-01-01|FOLBUSDT")
     result = world.run("aligned_grid_job", "2024-01-01", "2024-01-02", raise_on_error=False)
