@@ -76,7 +76,8 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
             optimum=_optimum(deployment, work, predictions, recipe),
         )
         worth = measure_worth(deployment, work.store, predictions, index, recipe)
-        report = render_report(judgement, predictions, gather_material(deployment, work.store, work.key))
+        material = gather_material(deployment, work.store, work.key)
+        report = render_report(judgement, predictions, material, ageing=worth.ageing, money=worth.money)
         work.writer.json("judgement", judgement.as_dict())
         worth.write(work.writer)
         work.writer.text("report", report, hashed=False)
