@@ -10,50 +10,23 @@ import polars as pl
 import pytest
 
 from trademl_assets.datasets.label_kinds import interval_names
-from trademl_assets.evaluation.ageing import Ageing, measure_ageing
 from trademl_assets.evaluation.judge import judge_model
-from trademl_assets.evaluation.money import Book, judge_money
-from trademl_assets.evaluation.money_results import Money
 from trademl_assets.evaluation.plots import LearningCurve
 from trademl_assets.evaluation.report import LineageRow, ReportMaterial, render_report
-from trademl_assets_tests.evaluation.examples import EDGES_BPS, Example, evaluation_parameters, make_example
-from trademl_assets_tests.evaluation.test_ageing import recipe
+from trademl_assets_tests.evaluation.examples import EDGES_BPS, evaluation_parameters, make_example
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "img", "link", "br", "hr"}
 TRIALS = pl.DataFrame(
     {
         "index": [0, 1, 2],
-        "state": ["complete", "complete", "failed"],
-        "failure": [None, None, "loss is not finite"],
         "loss": [1.31, 1.30, None],
+        "state": ["complete", "complete", "failed"],
         "best_so_far": [1.31, 1.30, 1.30],
         "configured": [True, False, False],
-        "on_front": [False, True, False],
         "training.learning_rate": [3e-3, 7.2e-4, 1e-2],
     }
 )
-
-
-PARTS = ("train", "validation", "calibration", "test")
-
-
-def _worth(example: Example, predictions: pl.DataFrame, days: tuple[int, ...]) -> tuple[Ageing, Money]:
-    """Ageing and money of an example, with a book of one spread and one depth."""
-    parameters = evaluation_parameters()
-    number = pl.col("part").replace_strict(PARTS, range(len(PARTS)), return_dtype=pl.Int64)
-    regime = pl.when(pl.col("t0").dt.day() % 2 == 0).then(pl.lit("bull")).otherwise(pl.lit("bear"))
-    ageing = measure_ageing(
-        predictions.with_columns(regime=regime),
-        example.index.with_columns(block=number),
-        recipe([(part, "", length) for part, length in zip(PARTS, days, strict=True)]),
-        parameters=parameters.ageing,
-        baselines=parameters.baselines,
-        resampling=parameters.resampling,
-    )
-    tests = predictions.filter(pl.col("part") == "test").height
-    book = Book(np.full(tests, 2.0), np.full((tests, 2, 1), 50_000.0))
-    return ageing, judge_money(predictions, example.index, book, parameters.money, parameters.resampling)
 
 
 def _page(*, days=(24, 4, 4, 8), empty: bool = False, text: str = "plain") -> str:
@@ -71,7 +44,7 @@ def _page(*, days=(24, 4, 4, 8), empty: bool = False, text: str = "plain") -> st
     )
     counts = {
         str(part): np.bincount(example.index.filter(pl.col("part") == part)["label"], minlength=5).tolist()
-        for part in PARTS
+        for part in ("train", "validation", "calibration", "test")
     }
     material = ReportMaterial(
         experiment=text,
@@ -85,8 +58,7 @@ def _page(*, days=(24, 4, 4, 8), empty: bool = False, text: str = "plain") -> st
         lineage=(LineageRow(text, text, "ab" * 32, "1"),),
         configuration=text,
     )
-    ageing, money = _worth(example, found.table, days)
-    return render_report(judgement, found.table, material, ageing=ageing, money=money)
+    return render_report(judgement, found.table, material)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +86,7 @@ def test_the_page_is_well_formed_and_stands_alone(page):
     structure.feed(page)
     assert structure.open == []
     assert "script" not in structure.seen
-    assert structure.seen.count("img") == 10
+    assert structure.seen.count("img") == 8
     assert all(source.startswith("data:image/png;base64,") for source in structure.sources)
     assert not re.search(r"https?://|url\(|@import", page)
 
@@ -141,7 +113,7 @@ def test_a_page_without_study_curves_or_optimum_is_whole():
     assert "Uncalibrated:" in page
     assert "too few independent labels to carry a conclusion" in page
     assert "Share of the best possible" not in page
-    assert page.count("<img") == 8
+    assert page.count("<img") == 6
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium on this machine to look with")
