@@ -21,6 +21,7 @@ from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, LEAD
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.mappings import experiment_of_the_model
 from trademl_assets.orchestration.metadata import Facts
+from trademl_assets.orchestration.model_checks import FIT_TO_SERVE, VERDICT
 from trademl_assets.orchestration.partitions import join_key, split_key
 from trademl_assets.orchestration.report_material import gather_material
 from trademl_assets.scoring.calibration import Calibration
@@ -82,11 +83,13 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
         worth.write(work.writer)
         work.writer.text("report", report, hashed=False)
         work.writer.rows(judgement.test.samples)
-        work.writer.note("verdict", judgement.verdict)
+        work.writer.note(VERDICT, judgement.verdict)
+        work.writer.note(FIT_TO_SERVE, judgement.fit_to_serve)
         work.run.log_text(report, "report.html")
-        work.run.set_tags({"verdict": judgement.verdict})
+        work.run.set_tags({VERDICT: judgement.verdict, FIT_TO_SERVE: str(judgement.fit_to_serve)})
         plot = draw_skills(judgement.skills, judgement.confidence)
-        texts = {"verdict": judgement.verdict, "sentence": judgement.sentence} | worth.texts()
+        texts = {VERDICT: judgement.verdict, "sentence": judgement.sentence} | worth.texts()
+        texts[FIT_TO_SERVE] = "yes" if judgement.fit_to_serve else "no"
         links, files = {"report": work.run.page_of("report.html")}, {"report_file": "report"}
         numbers = _numbers(judgement) | worth.numbers()
         return Facts(numbers=numbers, texts=texts, links=links, files=files, plot=plot, more_plots=worth.plots())
