@@ -26,6 +26,7 @@ from trademl_assets.evaluation.report_sections import (
     findings,
     interval_rows,
 )
+from trademl_assets.evaluation.search_honesty import SearchHonesty
 from trademl_assets.tuning.history import draw_history
 
 SECONDS_PER_HOUR = 3600
@@ -54,6 +55,7 @@ class ReportMaterial:
         learning_curves: Of every member.
         trials: Table of the study, empty where nothing was searched.
         study_note: What the study did, one sentence.
+        search: Whether its choice was luck.
         lineage: Artifacts from the model down to its sources.
         configuration: The effective configuration as text, secrets as references.
     """
@@ -66,6 +68,7 @@ class ReportMaterial:
     learning_curves: Sequence[plots.LearningCurve]
     trials: pl.DataFrame
     study_note: str
+    search: SearchHonesty
     lineage: Sequence[LineageRow]
     configuration: str
 
