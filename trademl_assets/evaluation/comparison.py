@@ -50,6 +50,7 @@ class Comparison:
         superior_p: Chance that the best of so many models looks as good as it does without any being better than the
             reference (Hansen's consistent p); None with fewer than two models.
         reference: The harder to beat of the forecasts that know the volatility alone; empty like `best`.
+        replicates: Of the bootstrap: no p value below one over them can be told from 0.
     """
 
     set_p_values: Mapping[str, float]
@@ -57,6 +58,7 @@ class Comparison:
     best: str
     superior_p: float | None
     reference: str
+    replicates: int
 
 
 def decision_losses(
@@ -101,7 +103,7 @@ def compare_models(
     """
     names = sorted(losses)
     if len(names) < _SIDES:
-        return Comparison(dict.fromkeys(names, 1.0), frozenset(names), "", None, "")
+        return Comparison(dict.fromkeys(names, 1.0), frozenset(names), "", None, "", replicates)
     shared = losses[names[0]].rename({OWN: names[0]})
     for name in names[1:]:
         own = losses[name].select("sample", pl.col(OWN).alias(name))
@@ -120,4 +122,5 @@ def compare_models(
         best=names[superior.best],
         superior_p=superior.p_value,
         reference=reference,
+        replicates=replicates,
     )

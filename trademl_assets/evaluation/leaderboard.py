@@ -113,10 +113,12 @@ def describe_ranking(ranking: pl.DataFrame, comparison: Comparison) -> str:
         return "No model was evaluated"
     if comparison.superior_p is None:
         return f"{ranking['model'][0]} is the only model"
+    finest = 1 / comparison.replicates
+    chance = f"p {comparison.superior_p:.4f}" if comparison.superior_p >= finest else f"p < {finest:.4f}"
     members = ranking.filter("in_confidence_set")["model"].to_list()
     return (
         f"{len(members)} of {ranking.height} models may be the best ({', '.join(members)}); {comparison.best} against "
-        f"the {comparison.reference}, the choice among {ranking.height} allowed for: p {comparison.superior_p:.4f}"
+        f"the {comparison.reference}, the choice among {ranking.height} allowed for: {chance}"
     )
 
 

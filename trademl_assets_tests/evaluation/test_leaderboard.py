@@ -64,7 +64,7 @@ def test_the_larger_skill_stands_first_and_equal_ones_by_name():
     assert ranking["skill"].is_sorted(descending=True)
     assert ranking.schema == pl.Schema(SCHEMA)
     assert set(SHOWN) <= set(SCHEMA)
-    nothing = Comparison({}, frozenset(), "", None, "")
+    nothing = Comparison({}, frozenset(), "", None, "", 200)
     assert rank_models({}, nothing, {}).schema == pl.Schema(SCHEMA)
     assert describe_ranking(rank_models({}, nothing, {}), nothing) == "No model was evaluated"
 
@@ -79,7 +79,9 @@ def test_a_clearly_worse_model_is_not_in_the_set_and_the_best_beats_the_volatili
     assert comparison.superior_p is not None
     assert comparison.superior_p < 0.05
     assert [row["model"] for row in rows.values() if row["superior_p_value"] is not None] == [comparison.best]
-    assert "of 3 models may be the best" in describe_ranking(ranking, comparison)
+    said = describe_ranking(ranking, comparison)
+    assert "of 3 models may be the best" in said
+    assert said.endswith("p < 0.0050")
 
 
 def test_a_single_model_is_the_set_and_has_no_test_against_others():
