@@ -85,8 +85,8 @@ def findings(judgement: Judgement, ageing: Ageing, money: Money) -> dict[str, st
     beaten = sum(skill.low > 0 for skill in judgement.skills)
     after = judgement.test.after
     found = {
-        "skill": f"{reference.difference:+.4f} nats a decision over the {reference.baseline}; {beaten} of "
-        f"{len(judgement.skills)} baselines beaten beyond chance",
+        "skill": f"{reference.difference:+.4f} nats a decision over the {reference.baseline}; interval above 0 against "
+        f"{beaten} of {len(judgement.skills)} baselines",
         "honesty": f"excess error {excess.excess:+.3f} [{excess.low:+.3f}, {excess.high:+.3f}]; cells: "
         + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
         "ageing": ageing_lines(ageing)[0],

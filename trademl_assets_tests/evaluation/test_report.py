@@ -137,12 +137,12 @@ def test_everything_below_the_verdict_is_folded_behind_a_line_that_says_what_was
     titles = re.findall(r"<summary><h2>(.*?)</h2><span class=\"finding\">(.+?)</span></summary>", page)
     named = dict(titles)
     assert page.count("<details") == len(titles) == 12
-    assert "6 of 6 baselines beaten" in named["Skill against the baselines"]
+    assert "against 6 of 6 baselines" in named["Skill against the baselines"]
     assert "2 passed, 0 failed, 10 not judged (support)" in named["Are the probabilities honest?"]
     assert "90% promised" in named["Sets that hold the truth"]
     assert "half-life" in named["How it ages"]
     assert "break even at" in named["Money"]
-    assert "With 8 days of test data a gain below" in page
+    assert "<p>Fit to serve. With 8 days of test data a gain below" in page
     assert "No search: there was no choice among trials." in page
 
 
@@ -187,6 +187,7 @@ def test_a_page_without_study_curves_or_optimum_is_whole():
     page = _page(days=(5, 1, 1, 2), empty=True)
     assert "Too little data to calibrate or judge" in page
     assert "Uncalibrated:" in page
+    assert "<p>Not fit to serve. With 2 days" in page
     assert "too few independent labels to carry a conclusion" in page
     assert "Share of the best possible" not in page
     assert page.count("<img") == 8
