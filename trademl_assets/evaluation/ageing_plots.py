@@ -35,7 +35,8 @@ def draw_ageing(ageing: Ageing) -> bytes:
         upper.axvline(0, color="black", linewidth=0.8, linestyle=":")
     upper.set_xlabel("days since the end of training")
     upper.set_ylabel(f"gain over the\n{ageing.reference}, nats")
-    upper.legend(fontsize=8, frameon=False)
+    if upper.get_legend_handles_labels()[0]:
+        upper.legend(fontsize=8, frameon=False)
     return _png(figure)
 
 

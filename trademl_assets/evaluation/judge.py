@@ -12,6 +12,7 @@ from pydantic import Field
 from trademl_assets.evaluation.ageing import AgeingParameters
 from trademl_assets.evaluation.best_possible import judge_against_optimum
 from trademl_assets.evaluation.bootstrap import metric_intervals
+from trademl_assets.evaluation.comparison import ComparisonParameters
 from trademl_assets.evaluation.honesty import judge_cells, judge_conformal
 from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference
 from trademl_assets.evaluation.money import MoneyParameters
@@ -60,6 +61,7 @@ class EvaluationParameters(Parameters):
     minimum_attainable_nats: float = Field(gt=0)
     ageing: AgeingParameters
     money: MoneyParameters
+    comparison: ComparisonParameters
     seed: int = Field(ge=0)
 
     @property

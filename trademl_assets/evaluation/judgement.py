@@ -106,6 +106,16 @@ class Judgement:
         """Scores of the test part."""
         return self.parts[-1]
 
+    @property
+    def failed_cells(self) -> tuple[CalibrationCell, ...]:
+        """Calibration cells outside the limits."""
+        return tuple(cell for cell in self.cells if cell.verdict == "failed")
+
+    @property
+    def fit_to_serve(self) -> bool:
+        """Whether skill was found and no calibration cell failed."""
+        return self.verdict == "skill" and not self.failed_cells
+
 
 def stronger_reference(skills: Sequence[Skill]) -> Skill:
     """Of the forecasts that know the volatility alone the one that is harder to beat."""

@@ -165,17 +165,23 @@ def draw_skills(skills: Sequence[Skill], confidence: float) -> bytes:
 def draw_ranking(ranking: pl.DataFrame) -> bytes:
     """Skill of every model of a leaderboard with its interval, the best on top.
 
+    Filled dots are in the Model Confidence Set, hollow ones are not; a ring marks the Pareto front.
+
     Args:
         ranking: Table of `rank_models`.
     """
-    figure = _figure(6.4, 0.9 + 0.42 * ranking.height)
+    figure = _figure(6.8, 1.1 + 0.42 * ranking.height)
     axes = figure.subplots()
     rows = ranking.sort("rank", descending=True).to_dicts()
     for place, row in enumerate(rows):
         colour = AFTER if row["verdict"] == "skill" else GREY
         axes.plot([row["skill_low"], row["skill_high"]], [place, place], color=colour, linewidth=2.4)
-        axes.plot(row["skill"], place, "o", color=colour, markersize=6)
+        if row["on_front"]:
+            axes.plot(row["skill"], place, "o", markersize=13, markerfacecolor="none", markeredgecolor="black")
+        filled = colour if row["in_confidence_set"] else "white"
+        axes.plot(row["skill"], place, "o", markersize=7, markerfacecolor=filled, markeredgecolor=colour)
     axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_title("filled: may be the best (confidence set); ring: on the Pareto front", fontsize=8, loc="left")
     axes.set_yticks(range(len(rows)), [f"{row['model']}: {row['verdict']}" for row in rows], fontsize=9)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("gain in log-loss over the volatility reference, nats a decision")

@@ -10,25 +10,25 @@ import jinja2
 import polars as pl
 
 from trademl_assets.evaluation import plots
+from trademl_assets.evaluation.ageing import Ageing
+from trademl_assets.evaluation.ageing_plots import draw_ageing
 from trademl_assets.evaluation.judge import decisions
 from trademl_assets.evaluation.judgement import Judgement
+from trademl_assets.evaluation.money_plots import draw_money
+from trademl_assets.evaluation.money_results import Figure, Money
+from trademl_assets.evaluation.report_sections import (
+    CLASS_METRICS,
+    METRICS,
+    ageing_lines,
+    cell_table,
+    class_rows,
+    detectable,
+    findings,
+    interval_rows,
+)
+from trademl_assets.evaluation.search_honesty import SearchHonesty
 from trademl_assets.tuning.history import draw_history
 
-METRICS = {
-    "log_loss": "log-loss, nats",
-    "brier": "Brier score (0 to 2)",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "weighted_f1": "weighted F1",
-    "directional_accuracy": "directional accuracy",
-    "top_2": "true class among the top 2",
-    "top_3": "true class among the top 3",
-    "entropy": "mean entropy, nats",
-    "ece": "ECE, top label, equal width",
-    "mce": "MCE, top label",
-    "ece_equal_mass": "ECE, top label, equal mass",
-    "classwise_ece": "class-wise ECE",
-}
 SECONDS_PER_HOUR = 3600
 
 
@@ -55,6 +55,7 @@ class ReportMaterial:
         learning_curves: Of every member.
         trials: Table of the study, empty where nothing was searched.
         study_note: What the study did, one sentence.
+        search: Whether its choice was luck.
         lineage: Artifacts from the model down to its sources.
         configuration: The effective configuration as text, secrets as references.
     """
@@ -67,17 +68,22 @@ class ReportMaterial:
     learning_curves: Sequence[plots.LearningCurve]
     trials: pl.DataFrame
     study_note: str
+    search: SearchHonesty
     lineage: Sequence[LineageRow]
     configuration: str
 
 
-def render_report(judgement: Judgement, predictions: pl.DataFrame, material: ReportMaterial) -> str:
+def render_report(
+    judgement: Judgement, predictions: pl.DataFrame, material: ReportMaterial, *, ageing: Ageing, money: Money
+) -> str:
     """Return the page.
 
     Args:
         judgement: On the model.
         predictions: Table of `calibrate_predictions`, for the reliability diagrams.
         material: Everything else.
+        ageing: How the model ages.
+        money: What acting on its probabilities earns.
     """
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read_template),
@@ -87,10 +93,23 @@ def render_report(judgement: Judgement, predictions: pl.DataFrame, material: Rep
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "signed": _signed, "setting": _setting, "p": _p_text}
+    environment.filters |= {"share": _share, "figure": _figure, "ends": _ends}
     return environment.get_template("report.html.j2").render(
         judgement=judgement,
         material=material,
-        images=_draw(judgement, decisions(predictions), material),
+        ageing=ageing,
+        ageing_lines=ageing_lines(ageing),
+        money=money,
+        detectable=detectable(judgement),
+        findings=findings(judgement, ageing, money),
+        cells=cell_table(judgement),
+        intervals=interval_rows(judgement),
+        class_metrics=tuple(CLASS_METRICS.values()),
+        class_intervals=class_rows(judgement),
+        images=_as_urls(
+            _draw(judgement, decisions(predictions), material)
+            | {"ageing": draw_ageing(ageing), "money": draw_money(money)}
+        ),
         metrics=[(name, title) for name, title in METRICS.items() if name in judgement.test.after],
         block_hours=judgement.dependence.block_seconds / SECONDS_PER_HOUR,
         level=f"{judgement.confidence:.0%}",
@@ -98,8 +117,8 @@ def render_report(judgement: Judgement, predictions: pl.DataFrame, material: Rep
     )
 
 
-def _draw(judgement: Judgement, rows: pl.DataFrame, material: ReportMaterial) -> dict[str, str]:
-    """Pictures by name as data URLs."""
+def _draw(judgement: Judgement, rows: pl.DataFrame, material: ReportMaterial) -> dict[str, bytes]:
+    """Pictures of the judgement by name."""
     names, reference = judgement.class_names, judgement.reference
     independent = judgement.test.effective_samples / judgement.test.samples
     drawn = {
@@ -116,6 +135,10 @@ def _draw(judgement: Judgement, rows: pl.DataFrame, material: ReportMaterial) ->
         drawn["learning"] = plots.draw_learning_curves(material.learning_curves)
     if material.trials.height:
         drawn["study"] = draw_history(material.trials)
+    return drawn
+
+
+def _as_urls(drawn: Mapping[str, bytes]) -> dict[str, str]:
     return {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in drawn.items()}
 
 
@@ -143,3 +166,17 @@ def _setting(value: Any) -> str:
 
 def _p_text(value: float) -> str:
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}"  # noqa: PLR2004 -- what four decimals can show
+
+
+def _share(value: float | None, digits: int = 1) -> str:
+    return _number(None) if value is None else f"{value:.{digits}%}"
+
+
+def _figure(found: Figure | None, digits: int) -> str:
+    """Value of a figure; a dash for none."""
+    return _number(None) if found is None else f"{found.value:.{digits}f}"
+
+
+def _ends(found: Figure | None, digits: int) -> str:
+    """Interval of a figure; a dash for none."""
+    return _number(None) if found is None else f"[{found.low:.{digits}f}, {found.high:.{digits}f}]"

@@ -205,7 +205,7 @@ MODEL_EVALUATION = Entry(
     space="trials",
     stage="model_training",
     kinds=frozenset({"polars", "html"}),
-    code_version="3",
+    code_version="4",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_evaluation_v{version}",
     description="The verdict on the calibrated model against its baselines, with intervals; how it ages and what "
@@ -217,10 +217,11 @@ LEADERBOARD = Entry(
     space="experiments",
     stage="model_training",
     kinds=frozenset({"polars"}),
-    code_version="1",
+    code_version="2",
     schema_version=1,
     run_name="{target}_{horizon}_leaderboard_v{version}",
-    description="The models of an experiment, ranked by log-loss on the test blocks.",
+    description="The models of an experiment, ranked by gain over the volatility on the test block: which may be "
+    "the best, which lie on the Pareto front, which are fit to serve.",
 )
 
 ENTRIES: Mapping[str, Entry] = {

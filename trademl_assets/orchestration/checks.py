@@ -15,7 +15,6 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from numpy.typing import NDArray
 from pandera.errors import SchemaError, SchemaErrors
 
-from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.foundation.errors import TradeMLError
 from trademl_assets.orchestration.assets.long_term import LEVELS
 from trademl_assets.orchestration.assets.order_book import CERTIFICATE
@@ -46,9 +45,14 @@ from trademl_assets.orchestration.contracts import (
 )
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.leakage_checks import controls_look, leakage_look
+from trademl_assets.orchestration.model_checks import (
+    calibration_gate_look,
+    calibration_look,
+    skill_gate_look,
+    verdict_look,
+)
 from trademl_assets.orchestration.sights import Look, Sight
 from trademl_assets.order_book.certificate import Certificate, certificate_problem
-from trademl_assets.scoring.calibration import Calibration
 from trademl_assets.sources.bar_contract import bar_contract
 from trademl_assets.sources.contracts import (
     aggregate_contract,
@@ -89,6 +93,10 @@ def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.Asse
         (BOOK_SNAPSHOTS, "fidelity", fidelity_look(deployment)),
         (DATASET, "no_leakage", leakage_look(deployment)),
     )
+    gates: Sequence[tuple[Entry, str, Look]] = (
+        (MODEL_EVALUATION, "calibration_within_limits", calibration_gate_look),
+        (MODEL_EVALUATION, "beats_volatility_or_is_marked", skill_gate_look),
+    )
     warnings: Sequence[tuple[Entry, str, Look]] = (
         (BOOK_SNAPSHOTS, "accepted", acceptance_look),
         (LEAKAGE_CONTROLS, "passed", controls_look),
@@ -97,6 +105,7 @@ def build_checks(deployment: Deployment, assets: frozenset[str]) -> list[dg.Asse
     )
     return [
         *(partition_check(deployment, *look) for look in looks if look[0].name in assets),
+        *(partition_check(deployment, *look, takes_back=False) for look in gates if look[0].name in assets),
         *(
             partition_check(deployment, *look, severity=dg.AssetCheckSeverity.WARN)
             for look in warnings
@@ -112,6 +121,7 @@ def partition_check(
     look: Look,
     *,
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    takes_back: bool = True,
 ) -> dg.AssetChecksDefinition:
     """Make the check `<asset>_<what>` that looks at every partition of a run, or at all where it names none.
 
@@ -124,6 +134,7 @@ def partition_check(
         what: Property that is checked.
         look: Looks at one partition.
         severity: Severity of a failure; ERROR keeps downstream assets of the run from being made, WARN only tells.
+        takes_back: Whether a refused partition is removed; a judgement stays, for it is what tells why.
     """
     blocking = severity is dg.AssetCheckSeverity.ERROR
     name = f"{entry.name}_{what}"
@@ -137,8 +148,9 @@ def partition_check(
             begun = time.monotonic()
             seen = _see(look, store, key)
             problem = seen.problem
+            refused = bool(problem) and blocking and seen.refuses
             told: dict[str, Any] = {"partition": key, SECONDS: time.monotonic() - begun}
-            failing += [key] if problem else []
+            failing += [key] if refused else []
             for file, text in seen.files.items():
                 getattr(context.resources, TRACKING).attach(entry.name, context.run.run_id, text, file)
             yield AssetCheckEvaluation(
@@ -147,12 +159,13 @@ def partition_check(
                 passed=not problem,
                 metadata=told | ({"problem": problem} if problem else {}) | dict(seen.metadata),
                 target_materialization_data=targets.get(key) or _target(context.instance, entry.name, key),
-                severity=severity,
+                severity=severity if refused or not problem else dg.AssetCheckSeverity.WARN,
                 blocking=blocking,
                 partition=key,
             )
-        if failing and blocking:
+        if failing:
             getattr(context.resources, TRACKING).fail(context.run.run_id)
+        if failing and takes_back:
             _take_back(store, entry, failing, context.run.run_id)
         yield dg.Output(None)
 
@@ -224,21 +237,6 @@ def acceptance_look(store: ArtifactStore, key: str) -> str:
     """Look whether the day was accepted: a rejected one that is masked has no rows and says why."""
     quality = store.require(BOOK_SNAPSHOTS.name, key).notes.get("quality", {})
     return str(quality["reason"]) if quality.get("rejected") else ""
-
-
-def calibration_look(store: ArtifactStore, key: str) -> str:
-    """Look whether there were enough independent labels to calibrate."""
-    fitted = Calibration.from_dict(store.read_json(CALIBRATED_MODEL.name, key, "calibration"))
-    if not fitted.mark:
-        return ""
-    found, needed = fitted.effective_samples, fitted.minimum_effective_samples
-    return f"{fitted.mark}: {found:.0f} independent calibration labels, {needed:.0f} needed"
-
-
-def verdict_look(store: ArtifactStore, key: str) -> str:
-    """Look whether the model was found to have skill."""
-    judgement = Judgement.from_dict(store.read_json(MODEL_EVALUATION.name, key, "judgement"))
-    return "" if judgement.verdict == "skill" else judgement.sentence
 
 
 def _grid_problems(arrays: Mapping[str, NDArray[Any]]) -> list[str]:

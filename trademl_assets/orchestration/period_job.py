@@ -125,7 +125,7 @@ def evaluate_period(
     )
     shown = f"{model}, {period.first_day} to {period.last_day}" + (", in hindsight" if period.hindsight else "")
     page = replace(gather_material(deployment, store, period.key), model=shown)
-    report = render_report(judgement, material.predictions, page)
+    report = render_report(judgement, material.predictions, page, ageing=worth.ageing, money=worth.money)
     for asset, key in ((DATASET, experiment), (TRAINED_MODEL, period.key), (CALIBRATED_MODEL, period.key)):
         upstream |= store.upstream(asset.name, [key])
     provenance = Provenance(PERIOD_EVALUATION.code_version, parameters.fingerprint(), upstream, run_id)

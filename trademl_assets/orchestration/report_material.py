@@ -8,6 +8,7 @@ import polars as pl
 
 from trademl_assets.evaluation.plots import LearningCurve
 from trademl_assets.evaluation.report import LineageRow, ReportMaterial
+from trademl_assets.evaluation.search_honesty import SearchHonesty, judge_search, no_search
 from trademl_assets.foundation.parameters import combine_fingerprints
 from trademl_assets.orchestration.catalog import DATASET, ENTRIES, HYPERPARAMETER_STUDY, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
@@ -31,7 +32,7 @@ def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> R
     """
     experiment, model = split_key(key)
     recipe = store.read_json(DATASET.name, experiment, "recipe")
-    trials, note = _study(deployment, store, key)
+    trials, note, search = _study(deployment, store, key)
     history, summary = (store.read_json(TRAINED_MODEL.name, key, name) for name in ("history", "summary"))
     return ReportMaterial(
         experiment=experiment,
@@ -42,6 +43,7 @@ def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> R
         learning_curves=learning_curves(history, summary),
         trials=trials,
         study_note=note,
+        search=search,
         lineage=_lineage(deployment, store, Artifact(TRAINED_MODEL.name, key)),
         configuration=_configuration(deployment, experiment, model),
     )
@@ -60,11 +62,13 @@ def learning_curves(history: Mapping[str, Any], summary: Mapping[str, Any]) -> l
     ]
 
 
-def _study(deployment: Deployment, store: ArtifactStore, key: str) -> tuple[pl.DataFrame, str]:
+def _study(deployment: Deployment, store: ArtifactStore, key: str) -> tuple[pl.DataFrame, str, SearchHonesty]:
     if not deployment.configuration.tuning.enabled:
-        return pl.DataFrame(), "no search: configured values"
+        return pl.DataFrame(), "no search: configured values", no_search()
     manifest = store.require(HYPERPARAMETER_STUDY.name, key)
-    return store.read_table(HYPERPARAMETER_STUDY.name, key, "trials"), str(manifest.notes["note"])
+    trials, daily = (store.read_table(HYPERPARAMETER_STUDY.name, key, name) for name in ("trials", "daily_losses"))
+    search = judge_search(daily, trials, manifest.notes["best_trial"], deployment.configuration.evaluation.comparison)
+    return trials, str(manifest.notes["note"]), search
 
 
 def _lineage(deployment: Deployment, store: ArtifactStore, artifact: Artifact) -> list[LineageRow]:

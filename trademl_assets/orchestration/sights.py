@@ -15,11 +15,13 @@ class Sight:
         problem: What is wrong, empty where nothing is.
         metadata: What the UI shows beside it.
         files: Texts by file name, logged to the tracked run that made the partition.
+        refuses: Whether a problem refuses the partition where the check blocks, or is only told.
     """
 
     problem: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    refuses: bool = True
 
 
 Look = Callable[[ArtifactStore, str], str | Sight]

@@ -69,6 +69,13 @@ class Browser:
             text = str(self._evaluate("document.body ? document.body.innerText : ''"))
         return text
 
+    def overflow(self, address: str, width: int) -> int:
+        """Open a page at a width, unfold all of it, and return how many pixels it is wider than its window."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        self.read(address, bool)
+        self._evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+        return int(self._evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
     def _evaluate(self, expression: str) -> Any:
         return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 

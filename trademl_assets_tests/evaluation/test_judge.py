@@ -1,6 +1,5 @@
 """Verdicts on markets with, without and with too little signal; the optimum; the ranking; the closing words."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -11,8 +10,6 @@ from trademl_assets.datasets.label_kinds import interval_names
 from trademl_assets.evaluation.best_possible import judge_against_optimum
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.evaluation.judgement import Judgement
-from trademl_assets.evaluation.leaderboard import SCHEMA, rank_models
-from trademl_assets.evaluation.plots import draw_ranking
 from trademl_assets.evaluation.summary import summarise
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.scoring.divergence import share_of_best
@@ -151,18 +148,6 @@ def test_a_judgement_survives_json_and_is_equal_for_equal_input(skilled):
     text = json.dumps(skilled.as_dict(), allow_nan=False)
     assert Judgement.from_dict(json.loads(text)) == skilled
     assert json.dumps(_judge(make_example()).as_dict()) == text
-
-
-def test_the_leaderboard_puts_the_larger_skill_first(skilled):
-    weaker = _judge(make_example(known=0.3), with_optimum=False)
-    board = rank_models({"a_weaker": weaker, "b_better": skilled, "c_same": dataclasses.replace(skilled)})
-    assert board["model"].to_list() == ["b_better", "c_same", "a_weaker"]
-    assert board["rank"].to_list() == [1, 2, 3]
-    assert board.schema == pl.Schema(SCHEMA)
-    assert rank_models({}).schema == pl.Schema(SCHEMA)
-    picture = draw_ranking(board)
-    assert picture.startswith(b"\x89PNG")
-    assert picture != draw_ranking(board.head(1))
 
 
 def test_the_summary_says_share_calibration_and_where_to_read_on(skilled):

@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.label_kinds import return_edges_bps
 from trademl_assets.datasets.sample_index import of_horizon
+from trademl_assets.evaluation.comparison import compare_models, decision_losses
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.evaluation.judgement import Judgement
-from trademl_assets.evaluation.leaderboard import rank_models
+from trademl_assets.evaluation.leaderboard import SHOWN, describe_ranking, rank_models
 from trademl_assets.evaluation.plots import draw_ranking, draw_reliability, draw_skills
 from trademl_assets.evaluation.report import render_report
+from trademl_assets.evaluation.search_honesty import SearchHonesty
 from trademl_assets.orchestration.ageing_and_money import measure_worth
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, LEADERBOARD, MODEL_EVALUATION, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.mappings import experiment_of_the_model
 from trademl_assets.orchestration.metadata import Facts
+from trademl_assets.orchestration.model_checks import FIT_TO_SERVE, VERDICT
 from trademl_assets.orchestration.partitions import join_key, split_key
 from trademl_assets.orchestration.report_material import gather_material
 from trademl_assets.scoring.calibration import Calibration
@@ -76,16 +79,21 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
             optimum=_optimum(deployment, work, predictions, recipe),
         )
         worth = measure_worth(deployment, work.store, predictions, index, recipe)
-        report = render_report(judgement, predictions, gather_material(deployment, work.store, work.key))
+        material = gather_material(deployment, work.store, work.key)
+        report = render_report(judgement, predictions, material, ageing=worth.ageing, money=worth.money)
         work.writer.json("judgement", judgement.as_dict())
         worth.write(work.writer)
+        work.writer.json("search", material.search.as_dict())
+        work.writer.table("losses", _losses(deployment, predictions, index, recipe))
         work.writer.text("report", report, hashed=False)
         work.writer.rows(judgement.test.samples)
-        work.writer.note("verdict", judgement.verdict)
+        work.writer.note(VERDICT, judgement.verdict)
+        work.writer.note(FIT_TO_SERVE, judgement.fit_to_serve)
         work.run.log_text(report, "report.html")
-        work.run.set_tags({"verdict": judgement.verdict})
+        work.run.set_tags({VERDICT: judgement.verdict, FIT_TO_SERVE: str(judgement.fit_to_serve)})
         plot = draw_skills(judgement.skills, judgement.confidence)
-        texts = {"verdict": judgement.verdict, "sentence": judgement.sentence} | worth.texts()
+        texts = {VERDICT: judgement.verdict, "sentence": judgement.sentence} | worth.texts()
+        texts[FIT_TO_SERVE] = "yes" if judgement.fit_to_serve else "no"
         links, files = {"report": work.run.page_of("report.html")}, {"report_file": "report"}
         numbers = _numbers(judgement) | worth.numbers()
         return Facts(numbers=numbers, texts=texts, links=links, files=files, plot=plot, more_plots=worth.plots())
@@ -99,19 +107,57 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
 
 
 def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
-    models = sorted(deployment.configuration.models)
+    models, parameters = sorted(deployment.configuration.models), deployment.configuration.evaluation
 
     def rank(work: Work) -> Facts:
         keys = {model: join_key(work.key, model) for model in models}
-        read = {model: work.store.read_json(MODEL_EVALUATION.name, key, "judgement") for model, key in keys.items()}
-        table = rank_models({model: Judgement.from_dict(values) for model, values in read.items()})
+        read = work.store.read_json
+        judgements = {
+            model: Judgement.from_dict(read(MODEL_EVALUATION.name, key, "judgement")) for model, key in keys.items()
+        }
+        searches = {
+            model: SearchHonesty.from_dict(read(MODEL_EVALUATION.name, key, "search")) for model, key in keys.items()
+        }
+        comparison = compare_models(
+            {model: work.store.read_table(MODEL_EVALUATION.name, key, "losses") for model, key in keys.items()},
+            max(judgement.dependence.block_samples for judgement in judgements.values()),
+            parameters.comparison.set_level,
+            replicates=parameters.bootstrap_replicates,
+            seed=parameters.seed,
+        )
+        table = rank_models(judgements, comparison, searches)
         work.writer.table("data", table)
         work.writer.rows(table.height)
         work.run.log_text(table.write_csv(), "leaderboard.csv")
-        return Facts(texts={"best": str(table["model"][0])}, plot=draw_ranking(table), schema=table.schema)
+        said = describe_ranking(table, comparison)
+        work.run.set_tags({"ranking": said})
+        return Facts(
+            texts={"best": str(table["model"][0]), "ranking": said},
+            plot=draw_ranking(table),
+            tables={"models": _short(table)},
+            schema=table.schema,
+        )
 
     deps = [dg.AssetDep(MODEL_EVALUATION.name, partition_mapping=experiment_of_the_model())]
     return partitioned_asset(deployment, LEADERBOARD, rank, deps=deps)
+
+
+def _short(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the columns that are shown, rounded, with a dash for nothing."""
+    rounded = table.select(SHOWN).with_columns(pl.col(pl.Float64).round(4)).to_dicts()
+    return [{name: "-" if value is None else value for name, value in row.items()} for row in rounded]
+
+
+def _losses(
+    deployment: Deployment, predictions: pl.DataFrame, index: pl.DataFrame, recipe: Mapping[str, Any]
+) -> pl.DataFrame:
+    return decision_losses(
+        predictions,
+        index,
+        classes=len(recipe["class_names"]),
+        boundaries_bps=recipe["boundaries_bps"],
+        parameters=deployment.configuration.evaluation.baselines,
+    )
 
 
 def _read_dataset(work: Work) -> tuple[pl.DataFrame, dict[str, Any]]:
