@@ -30,7 +30,6 @@ TRIALS = pl.DataFrame(
         "state": ["complete", "complete", "failed"],
         "failure": [None, None, "loss is not finite"],
         "loss": [1.31, 1.30, None],
-        "state": ["complete", "complete", "failed"],
         "best_so_far": [1.31, 1.30, 1.30],
         "configured": [True, False, False],
         "on_front": [False, True, False],

@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import polars as pl
 import pytest
+from optuna.trial import TrialState
 
 from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.foundation.errors import ConfigError, StorageError
@@ -22,7 +23,7 @@ from trademl_assets.tuning.objective import TrainedTrials
 from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.study import StudyResult, run_study
 from trademl_assets.tuning.template import TrainingTemplate
-from trademl_assets.tuning.trials import open_storage
+from trademl_assets.tuning.trials import WORKER, open_storage
 from trademl_assets.tuning.work import work_off
 from trademl_assets.tuning.workers import WorkerProcesses
 from trademl_assets_tests.postgres import PostgresServer, postgres
@@ -146,12 +147,14 @@ def test_pruning_ends_a_real_training(market: ArtifactStore, tmp_path: Path) -> 
 
 def kill_one(scratch: Path, lines: list[str]) -> None:
     """Kill -9 the first worker that has begun a trial."""
-    deadline = time.monotonic() + 60
+    url, deadline = f"sqlite:///{scratch / 'study.db'}", time.monotonic() + 60
     while time.monotonic() < deadline:
         if any("computing step features" in line for line in lines):
-            for folder in sorted((scratch / "workers").glob("*-*")):
-                os.kill(int(folder.name.split("-")[0]), signal.SIGKILL)
-                return
+            (name,) = optuna.get_all_study_names(url)
+            for trial in optuna.load_study(study_name=name, storage=url).get_trials(states=(TrialState.RUNNING,)):
+                if WORKER in trial.user_attrs:
+                    os.kill(int(trial.user_attrs[WORKER].split("-")[0]), signal.SIGKILL)
+                    return
         time.sleep(0.02)
 
 
