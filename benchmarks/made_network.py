@@ -4,46 +4,32 @@ import json
 from typing import Any
 
 from benchmarks.made_dataset import ASSETS, HORIZON_SECONDS, STEPS_PER_DAY
+from benchmarks.market import PROJECT
+from trademl_assets.configuration.reading import load_configuration
 from trademl_assets.models.parameters import DualChannelParameters
 
 INSTRUMENTS = tuple(f"ASSET{number}" for number in range(ASSETS))
 BOUNDARIES_BPS = (-60.0, -30.0, -12.0, 0.0, 12.0, 30.0, 60.0)
-WINDOW_NETWORK = DualChannelParameters.model_validate_json(
-    json.dumps(
-        {
-            "book": {"slots_per_band": 10, "features": ["imbalance", "depth"]},
-            "price": True,
-            "mask": True,
-            "clock": False,
-            "patch": {
-                "steps": 30,
-                "shared_by_instruments": True,
-                "step_width": 4,
-                "step_activation": "identity",
-                "pooling": "mean",
-                "token_width": 16,
-                "token_activation": "identity",
-                "token_norm": False,
-                "dropout": 0.0,
-            },
-            "history": {"kind": "window", "width": 24, "layers": 1, "initial_forget_bias": 2.0, "dropout": 0.0},
-            "long_term": None,
-            "context": None,
-            "merge": {"widths": [], "activation": "gelu", "dropout": 0.0},
-            "head": {
-                "kind": "distribution",
-                "components": 3,
-                "largest_log_scale": 3.0,
-                "initial_log_scale_spread": 0.3,
-            },
-        }
-    )
-)
+WITHOUT_CONTEXT: dict[str, Any] = {"clock": False, "long_term": None, "context": None}
+DROPOUT_FREE = ("encoder", "history", "merge")
+
+
+def window_network() -> DualChannelParameters:
+    """Return the demo's network as it reads exactly a window, without context and without dropout."""
+    configuration = load_configuration(PROJECT / "configs" / "demo", {"TRADEML_VAR": "unused"})
+    stated = configuration.models["dual_channel"].parameters.model_dump(mode="json") | WITHOUT_CONTEXT
+    for name in DROPOUT_FREE:
+        stated[name]["dropout"] = 0.0
+    stated["history"]["kind"] = "window"
+    return DualChannelParameters.model_validate_json(json.dumps(stated))
 
 
 RECIPE: dict[str, Any] = {
     "instruments": list(INSTRUMENTS),
     "target": INSTRUMENTS[0],
+    "targets": [INSTRUMENTS[0]],
+    "class_edges": {INSTRUMENTS[0]: {str(HORIZON_SECONDS): list(BOUNDARIES_BPS)}},
+    "edge_unit": "return_bps",
     "classes": len(BOUNDARIES_BPS) + 1,
     "boundaries_bps": list(BOUNDARIES_BPS),
     "labels": {"horizons_seconds": [HORIZON_SECONDS], "kind": "price_classes"},

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from benchmarks.made_dataset import DECISION_STEPS, LOOKBACK_STEPS, made_dataset
-from benchmarks.made_network import RECIPE, WINDOW_NETWORK
+from benchmarks.made_network import RECIPE, window_network
 from benchmarks.measure import OURS, Benchmark
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.models.dual_channel import DualChannel, build_dual_channel
@@ -42,7 +42,7 @@ def benchmark(folder: Path) -> Benchmark:
     torch.set_num_threads(THREADS)
     dataset = made_dataset(ArtifactStore.at(folder), DAYS, RECIPE)
     torch.manual_seed(SEED)
-    network = build_dual_channel(WINDOW_NETWORK, inputs_of(dataset))
+    network = build_dual_channel(window_network(), inputs_of(dataset))
     feed = SegmentFeed(dataset, network)
     segments = feed.stretches("train", on_stride_only=True)
     steps = [segments[first : first + SEGMENTS_PER_STEP] for first in range(0, len(segments), SEGMENTS_PER_STEP)]
@@ -103,6 +103,8 @@ def batch_of_windows(feed: SegmentFeed, windows: Tensor, rows: np.ndarray) -> Se
         view_phase=(0,) * count,
         decision_view=torch.arange(count),
         decision_patches=torch.full((count,), LOOKBACK_STEPS // feed.patch_steps),
+        decision_target=torch.zeros(count, dtype=torch.int64),
+        decision_horizon=torch.zeros(count, dtype=torch.int64),
         sigma_bps=feed.sigma[at],
         clock=None,
         days=None,
