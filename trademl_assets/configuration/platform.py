@@ -35,6 +35,8 @@ class PlatformParameters(Parameters):
         gpu_leases: Folder of the locks of this machine's GPUs; the same for all deployments on it.
         owner: Dagster owner of every asset, an e-mail address or `team:name`.
         partitions_per_run: Most partitions that one run of a range materialises.
+        failures_per_run: A run ends, and a drive launches no further one, once so many partitions could not be made;
+            fewer are passed over and told at the end.
         raw_cache: How long raw rows stay.
     """
 
@@ -43,6 +45,7 @@ class PlatformParameters(Parameters):
     gpu_leases: EnvironmentText
     owner: Annotated[str, Field(pattern=r"^(team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+)$")]
     partitions_per_run: Annotated[int, Field(ge=1)]
+    failures_per_run: Annotated[int, Field(ge=1)]
     raw_cache: RawCacheParameters
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import dagster as dg
 
-from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.foundation.errors import ConfigError, TradeMLError
 from trademl_assets.orchestration.catalog import Entry
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.metadata import Facts, latest_events, materialization, recorded
 from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.orchestration.progress import with_progress
+from trademl_assets.orchestration.refusals import combine_refusals, is_checked_afterwards, observe_refusal
 from trademl_assets.orchestration.resources.tracking import StageTracking, TrackedRun
 from trademl_assets.storage.commit import ArtifactStore, Manifest, PartitionWriter
 
@@ -108,8 +109,11 @@ def asset_arguments(deployment: Deployment, entry: Entry) -> dict[str, Any]:
 
 def commit_partitions(
     context: dg.AssetExecutionContext, deployment: Deployment, entry: Entry, make: Make
-) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult[None]]:
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.MaterializeResult[None]]:
     """Make, commit and record every partition of a run, in sorted order.
+
+    A partition that cannot be made is told and passed over, until `failures_per_run` of them could not; the blocking
+    checks of the asset then refuse these and fail the run, after they have looked at those that were made.
 
     Args:
         context: Dagster's context; its resources hold the store and the tracking.
@@ -118,10 +122,11 @@ def commit_partitions(
         make: Writes one partition and says what is known about it.
 
     Yields:
-        One event a partition as soon as it is committed, and the result that ends the body.
+        One event a partition as soon as it is committed or has failed, and the result that ends the body.
 
     Raises:
-        TradeMLError: From the domain; partitions committed before stay, the present one keeps its old version.
+        TradeMLError: From the domain, where nothing was made, too many failed, or no blocking check is part of the run;
+            partitions committed before stay, those that failed keep their old version.
     """
     store: ArtifactStore = getattr(context.resources, STORE)
     tracking: StageTracking = getattr(context.resources, TRACKING)
@@ -130,18 +135,21 @@ def commit_partitions(
     parents = latest_events(context)
     with tracking.stage_run(entry, deployment.names.run_name(entry, keys), tags, context.run.run_id) as run:
         done: list[Manifest] = []
+        refused: dict[str, TradeMLError] = {}
         series: list[Mapping[str, float]] = []
         try:
             for key in with_progress(entry.name, keys):
-                manifest, facts = _commit(
-                    context,
-                    deployment,
-                    entry,
-                    make,
-                    run=run,
-                    key=str(key),
-                    draws=split_key(key)[0] == split_key(keys[-1])[0],
-                )
+                draws = split_key(key)[0] == split_key(keys[-1])[0]
+                try:
+                    manifest, facts = _commit(context, deployment, entry, make, run=run, key=str(key), draws=draws)
+                except TradeMLError as error:
+                    refused[str(key)] = error
+                    if len(refused) == deployment.configuration.platform.failures_per_run:
+                        break
+                    if len(keys) > 1:
+                        context.log.error("%s %s was not made: %s", entry.name, key, error)  # noqa: TRY400 -- typed: its text says all
+                        yield observe_refusal(entry.name, str(key), error)
+                    continue
                 done.append(manifest)
                 series.append({**facts.numbers, "rows": manifest.rows})
                 for name, png in facts.pictures().items():
@@ -153,6 +161,9 @@ def commit_partitions(
             run.log_series(series)
             run.log_partitions(done)
         run.log_sources(_upstream_runs(store, done))
+        all_told = len(refused) < deployment.configuration.platform.failures_per_run and is_checked_afterwards(context)
+        if refused and not (done and all_told):
+            raise combine_refusals(entry.name, refused, len(keys)) from next(iter(refused.values())).__cause__
     yield recorded(entry.name)
 
 

@@ -51,6 +51,7 @@ from trademl_assets.orchestration.model_checks import (
     skill_gate_look,
     verdict_look,
 )
+from trademl_assets.orchestration.refusals import refusals_of
 from trademl_assets.orchestration.sights import Look, Sight
 from trademl_assets.order_book.certificate import Certificate, certificate_problem
 from trademl_assets.sources.bar_contract import bar_contract
@@ -144,9 +145,10 @@ def partition_check(
         failing: list[str] = []
         keys = _keys(context, store, entry)
         targets = _latest(context.instance, entry.name, len(keys))
-        for key in keys:
+        not_made = refusals_of(context.instance, context.run.run_id, entry.name)
+        for key in keys if blocking else [key for key in keys if key not in not_made]:
             begun = time.monotonic()
-            seen = _see(look, store, key)
+            seen = Sight(not_made[key]) if key in not_made else _see(look, store, key)
             problem = seen.problem
             refused = bool(problem) and blocking and seen.refuses
             told: dict[str, Any] = {"partition": key, SECONDS: time.monotonic() - begun}

@@ -19,6 +19,7 @@ from trademl_assets.orchestration.jobs import job_of
 from trademl_assets.orchestration.partitions import ranges
 from trademl_assets.orchestration.planning import READERS, REMOVED, stage_of, wanted
 from trademl_assets.orchestration.recovery import close_dead_runs, process_tag
+from trademl_assets.orchestration.refusals import refusals_of
 from trademl_assets.orchestration.resources.tracking import StageTracking
 from trademl_assets.orchestration.unfinished import UnfinishedRuns
 from trademl_assets.storage.commit import ArtifactStore
@@ -27,13 +28,23 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 EXPERIMENT_TAG = "trademl/experiment"
+_SHOWN = 8
 _CONSOLE: dict[str, Any] = {"loggers": {PROGRESS_LOGGER: {}}}
 
 Report = Callable[[str], None]
 
 
 class RunFailedError(TradeMLError):
-    """A Dagster run failed; the message names the asset, the run and the cause."""
+    """A Dagster run failed; the message names the asset, the run and the cause.
+
+    Args:
+        message: The message.
+        partitions: Partitions that were passed over because they could not be made.
+    """
+
+    def __init__(self, message: str, partitions: int) -> None:
+        super().__init__(message)
+        self.partitions = partitions
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,7 @@ class Drive:
 
         Raises:
             ConfigError: The target is not known.
-            RunFailedError: A run failed; what was made before it stays.
+            RunFailedError: A run failed, or several of one stage; what else the stage makes was made and stays.
         """
         started = time.monotonic()
         needed = wanted(self._deployment, experiment, until)
@@ -109,8 +120,7 @@ class Drive:
                 continue
             self._report(f"{head}: {len(stale)} of {len(keys)} to make ({next(iter(stale.values()))})")
             begun = time.monotonic()
-            for first, last in self._runs(asset, list(stale)):
-                self._launch(asset, first, last, experiment)
+            self._launch_all(asset, list(stale), experiment)
             self._report(f"{head}: {len(stale)} made in {readable_seconds(time.monotonic() - begun)}")
         return Outcome(made, fresh, time.monotonic() - started)
 
@@ -123,8 +133,7 @@ class Drive:
         wanted_again = [key for key, reason in stale.items() if reason.startswith(REMOVED)]
         if wanted_again:
             self._report(f"{asset}: {len(wanted_again)} to make again, their rows were removed after use")
-        for first, last in self._runs(asset, wanted_again):
-            self._launch(asset, first, last, experiment)
+        self._launch_all(asset, wanted_again, experiment)
         return len(wanted_again)
 
     def _stale(self, asset: str, keys: tuple[str, ...], unfinished: UnfinishedRuns) -> dict[str, str]:
@@ -149,6 +158,23 @@ class Drive:
         for start in range(0, len(stale), limit):
             yield from ranges(stale[start : start + limit], space)
 
+    def _launch_all(self, asset: str, keys: list[str], experiment: str | None) -> None:
+        """Make all ranges of a stage that can be made before the first failure is raised."""
+        failures: list[RunFailedError] = []
+        failed = 0
+        for first, last in self._runs(asset, keys):
+            try:
+                self._launch(asset, first, last, experiment)
+            except RunFailedError as error:
+                failures.append(error)
+                failed += max(error.partitions, 1)
+                if failed >= self._deployment.configuration.platform.failures_per_run:
+                    break
+        if failures:
+            raise (
+                failures[0] if len(failures) == 1 else RunFailedError("; ".join(str(each) for each in failures), failed)
+            )
+
     def _launch(self, asset: str, first: str, last: str, experiment: str | None) -> None:
         job = self._definitions.resolve_job_def(job_of(asset))
         layer = job.asset_layer
@@ -162,7 +188,9 @@ class Drive:
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailedError(f"{asset} {first} to {last}: {_cause(result)} (Dagster run {result.run_id})")
+            refused = refusals_of(self._instance, result.run_id, asset)
+            message = f"{asset} {first} to {last}: {_cause(result)} (Dagster run {result.run_id})"
+            raise RunFailedError(message, len(refused))
 
 
 def _is_check(event: dg.DagsterEvent) -> bool:
@@ -183,6 +211,8 @@ def _cause(result: dg.ExecuteInProcessResult) -> str:
                 return error.message.strip()
     failed = [each for each in result.get_asset_check_evaluations() if not each.passed]
     for each in failed[:1]:
-        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        others = sorted({str(other.partition) for other in failed} - {str(each.partition)})
+        more = f"; so are {', '.join(others[:_SHOWN])}" if others else ""
+        more += f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         return f"check {each.check_name} refuses {each.partition}: {each.metadata['problem'].value}{more}"
     return "see the run's log"

@@ -7,9 +7,7 @@ import time
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
-from trademl_assets.orchestration.drive import RunFailedError
 from trademl_assets_tests.orchestration.conftest import World, make_world, order_book_steps, tiny_configuration
 
 UNTIL = "market_regime"
@@ -70,34 +68,6 @@ def test_equal_content_stops_the_wave(world: World, tmp_path: Path):
         "daily_aggregates": 0,
         "market_regime": 0,
     }
-
-
-def test_a_failure_names_asset_range_and_cause_and_keeps_what_was_made(world: World):
-    world.drive().run(None, "book_snapshots")
-    world.store.delete("book_snapshots", "2024-01-03|FOLAUSDT")
-    result = world.run("aligned_grid_job", "2024-01-01", "2024-01-06", raise_on_error=False)
-    assert not result.success
-    assert world.store.partitions("aligned_grid") == ("2024-01-01", "2024-01-02")
-    path = world.store.file_path("book_snapshots", "2024-01-04|FOLAUSDT", "data")
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(RunFailedError, match=r"book_snapshots/2024-01-04\|FOLAUSDT") as caught:
-        world.drive().run(None, "aligned_grid")
-    assert "aligned_grid 2024-01-01 to 2024-01-06" in str(caught.value)  # the first two were made, but never checked
-    assert world.store.partitions("aligned_grid") == ("2024-01-01", "2024-01-02", "2024-01-03")
-
-
-def test_what_a_failed_run_left_unchecked_is_made_again_and_checked(world: World):
-    world.drive().run(None, "book_snapshots")
-    world.store.delete("book_snapshots", "2024-01-03|FOLAUSDT")
-    world.run("aligned_grid_job", "2024-01-01", "2024-01-06", raise_on_error=False)
-    before = world.store.require("aligned_grid", "2024-01-01")
-    world.drive().run(None, "aligned_grid")
-    after = world.store.require("aligned_grid", "2024-01-01")
-    assert after.run_id != before.run_id
-    assert after.content_hash == before.content_hash
-    world.lines.clear()
-    world.drive().run(None, "aligned_grid")
-    assert not any("to make" in line for line in world.lines)
 
 
 def test_killed_anywhere_and_run_again_gives_the_content_of_an_undisturbed_run(

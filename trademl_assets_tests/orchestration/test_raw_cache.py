@@ -97,8 +97,9 @@ def test_a_refused_day_fails_by_name_and_its_rows_are_kept_aside(root: Path):
     world = world_with(root, refusing("refuse"))
     with pytest.raises(RunFailedError, match="at least 86400 s are asked for"):
         world.drive().run(None, "book_snapshots")
-    (aside,) = world.store.all_set_aside("raw_depth")
+    aside, *others = world.store.all_set_aside("raw_depth")
     assert (aside.partition, aside.cause) == ("2024-01-05|FOLAUSDT", "coverage")
+    assert {each.partition for each in (aside, *others)} == set(world.store.partitions("raw_depth"))
     assert aside.facts["coverage_seconds"] < 86400
     assert world.store.manifest("book_snapshots", aside.partition) is None
     assert world.store.read_table("raw_depth", aside.partition).height > 0
@@ -122,7 +123,7 @@ def test_a_masked_day_is_an_explicit_partition_of_no_rows_and_warns(root: Path):
 
 
 def test_the_calendar_tells_days_that_are_there_rejected_and_missing(root: Path):
-    world = world_with(root, refusing("refuse"))
+    world = world_with(root, merged(refusing("refuse"), {"platform": {"failures_per_run": 1}}))
     with pytest.raises(RunFailedError):
         world.drive().run(None, "book_snapshots")
     assert world.run("coverage_job", "all").success

@@ -27,6 +27,12 @@ def runs(world: World, stage: str) -> list[Any]:
     return [] if experiment is None else list(client(world).search_runs([experiment.experiment_id]))
 
 
+def dataset_run(world: World) -> Any:
+    """The run of the dataset itself, whose experiment holds the runs of its controls too."""
+    (run,) = (each for each in runs(world, DATASET.stage) if each.data.tags["dagster_asset"] == DATASET.name)
+    return run
+
+
 @pytest.mark.parametrize(
     ("entry", "keys", "name"),
     [
@@ -82,7 +88,7 @@ def test_several_assets_of_a_stage_have_a_run_each(made_world: World):
 
 
 def test_partitions_and_hashes_are_an_artifact(made_world: World, tmp_path: Path):
-    (run,) = runs(made_world, DATASET.stage)
+    run = dataset_run(made_world)
     table = Path(client(made_world).download_artifacts(run.info.run_id, "partitions.csv", str(tmp_path))).read_text()
     manifest = made_world.store.require("dataset", "demo")
     assert f"dataset,demo,{manifest.rows}," in table
@@ -90,7 +96,7 @@ def test_partitions_and_hashes_are_an_artifact(made_world: World, tmp_path: Path
 
 
 def test_a_run_names_the_runs_that_made_its_upstream(made_world: World):
-    (run,) = runs(made_world, DATASET.stage)
+    run = dataset_run(made_world)
     grid = next(
         each for each in runs(made_world, ALIGNED_GRID.stage) if each.data.tags["dagster_asset"] == "aligned_grid"
     )
@@ -99,7 +105,7 @@ def test_a_run_names_the_runs_that_made_its_upstream(made_world: World):
 
 
 def test_a_dataset_lists_every_partition_it_read_as_an_input(made_world: World):
-    (run,) = runs(made_world, DATASET.stage)
+    run = dataset_run(made_world)
     inputs = client(made_world).get_run(run.info.run_id).inputs.dataset_inputs
     manifest = made_world.store.require("dataset", "demo")
     found = {each.dataset.name: each.dataset.digest for each in inputs}
@@ -109,7 +115,7 @@ def test_a_dataset_lists_every_partition_it_read_as_an_input(made_world: World):
 
 
 def test_the_run_of_a_dataset_holds_one_sample_and_its_event_says_what_the_dataset_is(made_world: World):
-    (run,) = runs(made_world, DATASET.stage)
+    run = dataset_run(made_world)
     (sample,) = client(made_world).list_artifacts(run.info.run_id, "feature_tensors/demo")
     assert sample.path == "feature_tensors/demo/sample.npz"
     (metadata,) = client(made_world).list_artifacts(run.info.run_id, "dataset_metadata")
