@@ -11,6 +11,7 @@ import dagster as dg
 from trademl_assets.foundation.errors import TradeMLError
 
 REFUSAL = "not made"
+KIND = "error"
 _SHOWN = 5
 
 
@@ -20,7 +21,9 @@ class PartitionsFailedError(TradeMLError):
 
 def observe_refusal(asset: str, key: str, error: TradeMLError) -> dg.AssetObservation:
     """Make the event that tells of a partition why it was not made."""
-    return dg.AssetObservation(asset_key=asset, partition=key, metadata={REFUSAL: str(error)})
+    return dg.AssetObservation(
+        asset_key=asset, partition=key, metadata={REFUSAL: str(error), KIND: type(error).__name__}
+    )
 
 
 def refusals_of(instance: dg.DagsterInstance, run_id: str, asset: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from trademl_assets.orchestration.catalog import ENTRIES
+from trademl_assets.orchestration.refusals import KIND, REFUSAL
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.manifest import Manifest
 from trademl_assets_tests.orchestration.conftest import PROJECT, merged, write_configuration
@@ -163,6 +164,18 @@ class Site:
             error = error.cause
         assert error is not None
         return str(error.cls_name), error.message
+
+    def refused(self, run_id: str) -> dict[str, tuple[str, str]]:
+        """Class and message of the error of every partition that a run passed over."""
+        with self._instance() as instance:
+            entries = instance.all_logs(run_id, of_type=DagsterEventType.ASSET_OBSERVATION)
+        told = [
+            entry.dagster_event.asset_observation_data.asset_observation for entry in entries if entry.dagster_event
+        ]
+        texts = {
+            str(each.partition): {name: str(value.value) for name, value in each.metadata.items()} for each in told
+        }
+        return {key: (text[KIND], text[REFUSAL]) for key, text in texts.items()}
 
     def tracked(self) -> dict[str, list[Run]]:
         """Runs by the name of their experiment."""

@@ -12,6 +12,7 @@ from trademl_assets_tests.end_to_end.deployed import Site
 pytestmark = pytest.mark.end_to_end
 
 NAMES = ("LEADUSDT", "FOLAUSDT", "FOLBUSDT")
+DAYS = tuple(f"2024-01-0{number}" for number in range(1, 7))
 
 
 @pytest.fixture(scope="module")
@@ -58,30 +59,40 @@ def assert_failed_everywhere(site: Site) -> tuple[str, str]:
     return site.root_error(run.run_id)
 
 
-@pytest.mark.parametrize(
-    ("day", "name", "spoil", "told"),
-    [
-        ("2024-01-01", "FOLBUSDT", truncate, "damaged or truncated"),
-        ("2024-01-02", "LEADUSDT", change_types, "column mid is String, expected Float64"),
-        ("2024-01-03", "FOLAUSDT", empty, "no row of the day"),
-    ],
-)
-def test_a_bad_file_is_refused_by_instrument_day_and_name(
-    fed_by_files: Site, day: str, name: str, spoil: Callable[[Path], None], told: str
-):
-    site, file = fed_by_files, file_of(fed_by_files, day, name)
-    whole = file.read_bytes()
-    spoil(file)
+SPOILED: dict[tuple[str, str], tuple[Callable[[Path], None], str]] = {
+    ("2024-01-01", "FOLBUSDT"): (truncate, "damaged or truncated"),
+    ("2024-01-02", "LEADUSDT"): (change_types, "column mid is String, expected Float64"),
+    ("2024-01-03", "FOLAUSDT"): (empty, "no row of the day"),
+}
+LED_IN = ("2024-01-02|FOLBUSDT", "2024-01-03|LEADUSDT")
+"""Days that begin with the last snapshot of a file that cannot be read."""
+
+
+def test_bad_files_are_refused_by_instrument_day_and_name_and_cost_no_other_day(fed_by_files: Site):
+    site, whole = fed_by_files, {}
+    for (day, name), (spoil, _) in SPOILED.items():
+        file = file_of(site, day, name)
+        whole[file] = file.read_bytes()
+        spoil(file)
     done = site.run("trademl", "run", "--until", "book_snapshots", check=False)
-    file.write_bytes(whole)
     assert done.returncode == 1
-    assert f"{day}|{name}" not in site.store.partitions("book_snapshots")
-    kind, message = assert_failed_everywhere(site)
-    assert kind == "SourceError"
-    for fact in (name, day, file.name, told):
-        assert fact in message
-        assert fact in done.stdout
-    assert "Traceback" not in done.stdout.splitlines()[-1]
+    bad = {*(f"{day}|{name}" for day, name in SPOILED), *LED_IN}
+    assert set(site.store.partitions("book_snapshots")) == {f"{day}|{name}" for day in DAYS for name in NAMES} - bad
+    last = done.stdout.splitlines()[-1]
+    assert "Traceback" not in last
+    assert bad <= {each for each in bad if each in last}
+    run = site.dagster_runs()[0]
+    assert run.status.value == "FAILURE"
+    assert site.tracked_statuses(run.run_id) == {"FAILED"}
+    refused = site.refused(run.run_id)
+    assert set(refused) == bad
+    for (day, name), (_, told) in SPOILED.items():
+        kind, message = refused[f"{day}|{name}"]
+        assert kind == "SourceError"
+        assert all(fact in message for fact in (name, day, file_of(site, day, name).name, told))
+    for file, content in whole.items():
+        file.write_bytes(content)
+    assert "5 partition(s) made" in site.run("trademl", "run", "--until", "book_snapshots").stdout
 
 
 @pytest.mark.parametrize(
