@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from trademl_assets.foundation.errors import ConfigError, TradeMLError
+from trademl_assets.foundation.input_files import noting_inputs
 from trademl_assets.orchestration.catalog import Entry
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.metadata import Facts, latest_events, materialization, recorded
@@ -182,7 +183,9 @@ def _commit(
     provenance = deployment.lineage.provenance(store, entry.name, key, context.run.run_id)
     with store.write(entry.name, key, schema_version=entry.schema_version, provenance=provenance) as writer:
         work = Work(key, store, writer, run, context, draws)
-        facts = make(work)
+        with noting_inputs() as inputs:
+            facts = make(work)
+        writer.read_from(inputs)
     work.settle()
     numbers = {**facts.numbers, "seconds": time.monotonic() - begun}
     return store.require(entry.name, key), replace(facts, numbers=numbers)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError
+from trademl_assets.foundation.input_files import changed_inputs
 from trademl_assets.orchestration.catalog import COVERAGE_CALENDAR, ENTRIES, LEADERBOARD
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.lineage import Artifact, Lineage
@@ -145,6 +146,7 @@ def _differences(artifact: Artifact, manifest: Manifest, lineage: Lineage, read:
         yield f"schema version {manifest.schema_version} -> {entry.schema_version}"
     if manifest.config_fingerprint != lineage.fingerprint(artifact.asset, artifact.key):
         yield "configuration changed"
+    yield from (f"input file {path} changed" for path in changed_inputs(manifest.inputs))
     upstream = {str(each): read(each) for each in lineage.upstream(artifact.asset, artifact.key)}
     now = {place: each.content_hash if isinstance(each, Manifest) else "" for place, each in upstream.items()}
     before = manifest.upstream

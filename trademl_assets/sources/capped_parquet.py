@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trademl_assets.foundation.errors import SourceError
+from trademl_assets.foundation.input_files import note_input
 
 BYTES_PER_VALUE = 8
 
@@ -85,6 +86,7 @@ def read_parquet_capped(
     Raises:
         SourceError: The file is missing, truncated or damaged, too large, or lacks a column.
     """
+    note_input(path)
     try:
         metadata = pq.read_metadata(path)
         require_within_caps(metadata, caps, None, origin)

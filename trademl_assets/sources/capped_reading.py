@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 
 from trademl_assets.foundation.errors import SourceError
+from trademl_assets.foundation.input_files import note_input
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -131,6 +132,7 @@ def lines_capped(path: Path, origin: str, caps: ReadingCaps) -> Iterator[tuple[i
 def _opened(path: Path, origin: str, caps: ReadingCaps) -> Iterator[tuple[BinaryIO, int]]:
     """The decompressed stream and how many bytes it may hand out."""
     compression = ""
+    note_input(path)
     try:
         with path.open("rb") as raw:
             compression = _compression(raw.read(len(ZIP_MAGIC)))

@@ -11,6 +11,7 @@ from pydantic import Field
 from trademl_assets.foundation.calendar import day_bounds, days_between
 from trademl_assets.foundation.environment_text import EnvironmentText
 from trademl_assets.foundation.errors import ConfigError, SourceError
+from trademl_assets.foundation.input_files import note_input
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.sources.capped_parquet import ParquetCaps, read_parquet_capped
 from trademl_assets.sources.capped_reading import ReadingCaps
@@ -109,6 +110,7 @@ def _rows_of_window(
     frames = []
     for file_day in days_between(first.date(), day) if DAY_PLACEHOLDER in path else (day,):
         file = Path(path.replace(DAY_PLACEHOLDER, file_day.isoformat()))
+        note_input(file)
         if file_day != day and not file.exists():
             continue
         origin = f"{instrument.name} on {day}, file {file}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
+from trademl_assets.foundation.input_files import InputFiles
+
 MANIFEST_FILE = "manifest.json"
 
 
@@ -52,7 +54,8 @@ class Manifest:
 
     `content_hash` covers schema version, rows, notes and hashed files: what the partition says, not when, by whom or
     from what. Files named in `evicted` were removed after use; their entries stay, so that the manifest still says
-    what they held. `seconds` is how long it took to make; forecasts are drawn from it.
+    what they held. `seconds` is how long it took to make; forecasts are drawn from it. `inputs` are the files outside
+    the platform that were read, as they were.
     """
 
     asset: str
@@ -69,6 +72,7 @@ class Manifest:
     run_id: str = ""
     seconds: float = 0.0
     evicted: list[str] = field(default_factory=list)
+    inputs: InputFiles = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:

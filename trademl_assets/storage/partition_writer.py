@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trademl_assets.foundation.errors import StorageError
+from trademl_assets.foundation.input_files import InputFiles
 from trademl_assets.storage import durable
 from trademl_assets.storage.arrays import write_arrays
 from trademl_assets.storage.locking import LOCK_FILE, locked
@@ -34,6 +35,7 @@ class PartitionWriter:
         self.files: dict[str, FileEntry] = {}
         self.notes: dict[str, Any] = {}
         self.row_count = 0
+        self.inputs: InputFiles = {}
 
     def table(self, name: str, frame: pl.DataFrame) -> None:
         """Add a table."""
@@ -64,6 +66,10 @@ class PartitionWriter:
     def rows(self, count: int) -> None:
         """Set the number of rows."""
         self.row_count = int(count)
+
+    def read_from(self, inputs: InputFiles) -> None:
+        """Set the files outside the platform that were read; they do not count for the content hash."""
+        self.inputs = dict(sorted(inputs.items()))
 
     def note(self, key: str, value: Any) -> None:
         """Set a small fact, a JSON value; it counts for the content hash."""
@@ -121,6 +127,7 @@ def commit_partition(
                 notes=writer.notes,
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 run_id=provenance.run_id,
+                inputs=writer.inputs,
                 seconds=max(_CLOCK_SECONDS, round(time.monotonic() - begun, 3)),
             )
             durable.failpoint("before_manifest")

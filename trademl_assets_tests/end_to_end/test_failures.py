@@ -92,7 +92,16 @@ def test_bad_files_are_refused_by_instrument_day_and_name_and_cost_no_other_day(
         assert all(fact in message for fact in (name, day, file_of(site, day, name).name, told))
     for file, content in whole.items():
         file.write_bytes(content)
-    assert "5 partition(s) made" in site.run("trademl", "run", "--until", "book_snapshots").stdout
+    mended = {*bad, "2024-01-04|FOLAUSDT"}  # its lead-in was read from a file without rows, which has changed
+    assert f"{len(mended)} partition(s) made" in site.run("trademl", "run", "--until", "book_snapshots").stdout
+
+
+def test_a_file_that_changed_makes_its_day_and_the_lead_in_of_the_next_again(fed_by_files: Site):
+    fed_by_files.run("trademl", "run", "--until", "book_snapshots")
+    file = file_of(fed_by_files, "2024-01-04", "LEADUSDT")
+    pl.read_parquet(file).head(-3).write_parquet(file)
+    done = fed_by_files.run("trademl", "run", "--until", "book_snapshots")
+    assert f"book_snapshots: 2 of 18 to make (input file {file} changed)" in done.stdout
 
 
 @pytest.mark.parametrize(

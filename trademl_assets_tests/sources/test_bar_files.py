@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from trademl_assets.foundation.errors import ConfigError, SourceError
+from trademl_assets.foundation.input_files import noting_inputs
 from trademl_assets.sources.bar_contract import BAR_SCHEMA, BarSource
 from trademl_assets.sources.bar_files import KLINE_COLUMNS
 from trademl_assets.sources.contract import SOURCES
@@ -64,8 +65,10 @@ def test_kline_archives_are_read_whatever_their_unit_and_header(tmp_path: Path, 
         archive.writestr("ABCUSDT-1m-2024-02.csv", kline_text(rows, microseconds=microseconds, header=header))
     built = source("binance_klines", tmp_path / "ABCUSDT-1m-{month}*.zip")
     assert isinstance(built, BarSource)
-    read = built.bars(ABC, FIRST, LAST)
+    with noting_inputs() as inputs:
+        read = built.bars(ABC, FIRST, LAST)
     assert read.equals(rows.with_columns(taker_buy_volume=pl.col("volume") / 2))
+    assert list(inputs) == [str(file)]
 
 
 def test_daily_and_monthly_archives_are_put_together(tmp_path: Path):

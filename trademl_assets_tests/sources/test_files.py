@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from trademl_assets.foundation.errors import ConfigError, SourceError
+from trademl_assets.foundation.input_files import changed_inputs, noting_inputs
 from trademl_assets.sources.contract import SNAPSHOT_ARRAYS, snapshot_schema
 from trademl_assets.sources.files import (
     SnapshotFilesParameters,
@@ -55,6 +56,16 @@ def test_one_file_holds_several_days(tmp_path: Path) -> None:
     imported = snapshot_source(tmp_path / "all.parquet").snapshots(ABC, DAY, 15)
 
     assert imported.equals(snapshots(-10, 0, 10, 86_399))
+
+
+def test_files_are_noted_the_missing_one_of_the_day_before_too(tmp_path: Path) -> None:
+    snapshots(0, 10).write_parquet(tmp_path / "2024-03-05.parquet")
+    with noting_inputs() as inputs:
+        snapshot_source(tmp_path / "{day}.parquet").snapshots(ABC, DAY, 15)
+    assert [Path(path).name for path in inputs] == ["2024-03-04.parquet", "2024-03-05.parquet"]
+    assert list(changed_inputs(inputs)) == []
+    snapshots(-20).write_parquet(tmp_path / "2024-03-04.parquet")
+    assert list(changed_inputs(inputs)) == [str(tmp_path / "2024-03-04.parquet")]
 
 
 def test_a_file_a_day_with_its_lead_in_from_the_day_before(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from trademl_assets.foundation.calendar import days_between
 from trademl_assets.foundation.environment_text import EnvironmentText
 from trademl_assets.foundation.errors import SourceError
+from trademl_assets.foundation.input_files import note_input
 from trademl_assets.foundation.parameters import Parameters
 
 SECONDS_PER_DAY = 86_400
@@ -95,6 +96,7 @@ def verified_sha256(file: Path, origin: str) -> str:
     Raises:
         SourceError: The file cannot be read, or is not the one that was published.
     """
+    note_input(file)
     try:
         with file.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trademl_assets.foundation.errors import SourceError
+from trademl_assets.foundation.input_files import note_input
 from trademl_assets.sources.capped_parquet import PARQUET_DAMAGE, ParquetCaps, require_within_caps
 from trademl_assets.sources.capped_reading import ReadingCaps, compression_of, read_capped
 
@@ -98,6 +99,7 @@ def open_table(path: Path, origin: str, caps: TableCaps, conventions: TextConven
     Raises:
         SourceError: The file is missing, empty, truncated, damaged, not UTF-8, larger than a cap, or no table.
     """
+    note_input(path)
     try:
         with path.open("rb") as stream:
             is_parquet = stream.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC

@@ -9,6 +9,7 @@ import polars as pl
 
 import trademl_assets.sources.market  # noqa: F401 -- registers the kinds
 from trademl_assets.foundation.calendar import day_start
+from trademl_assets.foundation.input_files import noting_inputs
 from trademl_assets.sources.contract import SOURCES, InstrumentParameters
 from trademl_assets_tests.sources.events.cryptofeed_files import bybit, coinbase, kraken, okx
 from trademl_assets_tests.sources.events.evolutions import DAY, DAY_MS, Book, Evolution, Levels, Update
@@ -204,4 +205,9 @@ def read_back(name: str, folder: Path, evolution: Evolution, **overrides: Any) -
     """Write an evolution in a format and rebuild its books."""
     kind, market, write = FORMATS[name]
     of = instrument(market)
-    return books_of(build(kind, of, write(folder, evolution), **overrides).extract(of, DAY, 0))
+    capture = write(folder, evolution)
+    with noting_inputs() as inputs:
+        tall = build(kind, of, capture, **overrides).extract(of, DAY, 0)
+    written = {str(file) for file in folder.rglob("*") if file.is_file()}
+    assert written & set(inputs), "a changed file would not be noticed"
+    return books_of(tall)

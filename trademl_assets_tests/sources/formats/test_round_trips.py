@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trademl_assets.foundation.input_files import noting_inputs
 from trademl_assets.order_book.quality import clean_tall_rows
 from trademl_assets.sources.contract import TALL_SCHEMA
 from trademl_assets.sources.contracts import require_contract, tall_contract
@@ -53,7 +54,9 @@ def unnumbered(tall: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_back(kind: str, path: Path, **changes: Any) -> pl.DataFrame:
-    rows: pl.DataFrame = source(kind, path, **changes).extract(ABC, DAY, 0)
+    with noting_inputs() as inputs:
+        rows: pl.DataFrame = source(kind, path, **changes).extract(ABC, DAY, 0)
+    assert str(path) in inputs, "a changed file would not be noticed"
     require_contract(rows, tall_contract(), kind)
     return rows
 

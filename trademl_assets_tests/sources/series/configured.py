@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from trademl_assets.foundation.errors import SourceError
+from trademl_assets.foundation.input_files import noting_inputs
 from trademl_assets.sources import market  # noqa: F401 -- importing registers the kinds
 from trademl_assets.sources.contract import SOURCES
 
@@ -46,8 +47,7 @@ def source(kind: str, series: dict[str, Any], **limits: Any) -> Any:
 
 def daily(path: Path, **changes: Any) -> pl.DataFrame:
     one = source("daily_series_files", {"index": {**DAILY, "file": str(path), **changes}})
-    frame: pl.DataFrame = one.series("index", *ALWAYS)
-    return frame
+    return _read(one, "index", path)
 
 
 def scored(path: Path, limits: dict[str, Any] | None = None, **changes: Any) -> pl.DataFrame:
@@ -56,7 +56,13 @@ def scored(path: Path, limits: dict[str, Any] | None = None, **changes: Any) -> 
         {"news": {**SCORED, "file": str(path), **changes}},
         **{"max_message_bytes": 10_000, **(limits or {})},
     )
-    frame: pl.DataFrame = one.series("news", *ALWAYS)
+    return _read(one, "news", path)
+
+
+def _read(one: Any, name: str, path: Path) -> pl.DataFrame:
+    with noting_inputs() as inputs:
+        frame: pl.DataFrame = one.series(name, *ALWAYS)
+    assert str(path) in inputs, "a changed file would not be noticed"
     return frame
 
 
