@@ -185,7 +185,7 @@ def _optimum(
     dataset = deployment.configuration.datasets[split_key(work.key)[0]]
     instants = decisions(predictions)["t0"].to_physical().to_numpy()
     found: dict[str, NDArray[np.float64]] = source.optimal_probabilities(
-        dataset.target, instants, dataset.labels.horizon_seconds, return_edges_bps(recipe)
+        dataset.target, instants, dataset.labels.horizon_seconds, return_edges_bps(recipe), {}
     )
     return found
 
