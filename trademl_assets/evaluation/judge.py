@@ -85,6 +85,7 @@ def judge_model(
     *,
     class_names: Sequence[str],
     optimum: Mapping[str, Floats] | None = None,
+    more_baselines: Mapping[str, Floats] | None = None,
 ) -> Judgement:
     """Judge a model on the test part of its calibrated predictions.
 
@@ -97,6 +98,7 @@ def judge_model(
         class_names: (C,) names of the classes.
         optimum: For a planted market: `optimum`, `returns_only`, `volatility`, each (N, C) at the test decisions in the
             order of `decisions(predictions)`.
+        more_baselines: Further baselines by name, as (N, C) probabilities at the same decisions; None for none.
 
     Raises:
         EvaluationError: There is no test part, or shapes do not fit.
@@ -114,6 +116,7 @@ def judge_model(
         classes=len(class_names),
         boundaries_bps=boundaries_bps,
         parameters=parameters.baselines,
+        more=more_baselines,
     )
     skills = judge_skills(
         losses,

@@ -1,6 +1,6 @@
 """The baselines on the judged decisions, each fitted on training rows alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -30,6 +30,7 @@ def baseline_losses(
     classes: int,
     boundaries_bps: Sequence[float] | Floats | None,
     parameters: BaselineParameters,
+    more: Mapping[str, Floats] | None = None,
 ) -> dict[str, Floats]:
     """Log-losses (N,) of every baseline by name, `VOLATILITY_REFERENCES` first.
 
@@ -42,6 +43,7 @@ def baseline_losses(
         classes: Number of classes C.
         boundaries_bps: (C - 1,) class edges; None where the classes are not cut by the return.
         parameters: Bins and smoothing.
+        more: Further baselines by name, as (N, C) probabilities in `rows`; None for none.
     """
     smoothing = parameters.pseudo_counts
     on_stride = index.filter("on_stride").sort("t0")
@@ -66,6 +68,7 @@ def baseline_losses(
     known, seen = (summary_features(frame, on_stride) for frame in (train, rows))
     logistic = fit_logistic(known, truth, classes, parameters.logistic_penalty, smoothing)
     forecasts["logistic regression"] = logistic.predict(seen)
+    forecasts |= more or {}
     return {name: metrics.log_losses(forecast, labels) for name, forecast in forecasts.items()}
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import polars as pl
 
 from trademl_assets.datasets.build import SCHEMA_VERSION, write_dataset
 from trademl_assets.datasets.period import build_period
 from trademl_assets.datasets.sample_index import of_horizon
 from trademl_assets.datasets.windows import open_dataset
+from trademl_assets.evaluation.boosted_reference import Summaries, boosted_baseline, summarise
 from trademl_assets.evaluation.judge import judge_model
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.period import PeriodMaterial, gather_period, require_unseen
@@ -25,6 +27,7 @@ from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.metadata import Facts, materialization
 from trademl_assets.orchestration.partitions import join_key, split_key
 from trademl_assets.orchestration.report_material import gather_material
+from trademl_assets.scoring.baselines import BaselineParameters
 from trademl_assets.scoring.calibration import Calibration
 from trademl_assets.scoring.temperature import apply_temperature, ensemble_logits
 from trademl_assets.storage.commit import ArtifactStore, Provenance
@@ -36,7 +39,7 @@ PERIOD_EVALUATION = Entry(
     space="trials",
     stage="model_training",
     kinds=frozenset({"polars", "html"}),
-    code_version="1",
+    code_version="2",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_period_v{version}",
     description="A trained model judged on days of its own: predictions, verdict, ageing, money, report.",
@@ -110,8 +113,8 @@ def evaluate_period(
     """
     experiment, model = split_key(period.key)
     recipe = store.read_json(DATASET.name, experiment, "recipe")
-    material, book_recipe, upstream = _predict(store, period, recipe)
     parameters = deployment.configuration.evaluation
+    material, summaries, book_recipe, upstream = _predict(store, period, recipe, parameters.baselines)
     judgement = judge_model(
         material.predictions,
         material.index,
@@ -119,6 +122,9 @@ def evaluate_period(
         _calibration(store, period.key),
         parameters,
         class_names=recipe["class_names"],
+        more_baselines=boosted_baseline(
+            open_dataset(store, experiment), material.index, material.predictions, parameters, period=summaries
+        ),
     )
     worth = measure_worth(
         deployment, store, material.predictions, material.index, material.recipe, book_recipe=book_recipe
@@ -153,9 +159,9 @@ def _read_period(store: ArtifactStore, config: PeriodConfig) -> Period:
 
 
 def _predict(
-    store: ArtifactStore, period: Period, recipe: dict[str, Any]
-) -> tuple[PeriodMaterial, Mapping[str, Any], dict[str, str]]:
-    """Predictions of the period beside what they are judged against, its own recipe, and what it was read from."""
+    store: ArtifactStore, period: Period, recipe: dict[str, Any], baselines: BaselineParameters
+) -> tuple[PeriodMaterial, Summaries | None, Mapping[str, Any], dict[str, str]]:
+    """Predictions of the period beside what they are judged against; its windows in a few numbers, recipe, sources."""
     from trademl_assets.training.artifact import load_trained_model  # noqa: PLC0415 -- torch is slow to import
 
     experiment = split_key(period.key)[0]
@@ -176,7 +182,9 @@ def _predict(
             write_dataset(writer, replace(parts, recipe=_with_counts(parts.recipe)))
         dataset = open_dataset(store, scratch)
         members = model.member_logits(dataset, "test")
-        samples = dataset.index["sample"].to_numpy()[members[0].positions]
+        chosen = dataset.index[members[0].positions]
+        boosting = baselines.boosting
+        summaries = None if boosting is None else summarise(dataset, chosen, boosting.summaries)
     finally:
         store.delete(DATASET.name, scratch)
     logits = ensemble_logits(np.stack([member.logits for member in members]))
@@ -187,12 +195,16 @@ def _predict(
         store.read_table(CALIBRATED_MODEL.name, period.key, "predictions"),
         of_horizon(parts.index, horizon),
         block={**parts.recipe["blocks"][0], "hindsight": period.hindsight},
-        samples=samples,
+        samples=chosen["sample"].to_numpy(),
         logits=logits,
         calibration=_calibration(store, period.key),
         before=apply_temperature(logits, 1.0),
     )
-    return material, parts.recipe, dict(parts.upstream)
+    if summaries is not None:
+        numbered = material.predictions.filter(pl.col("part") == "test")["sample"].to_numpy().min()
+        offset = int(numbered - chosen["sample"].to_numpy().min())
+        summaries = replace(summaries, samples=summaries.samples + offset)
+    return material, summaries, parts.recipe, dict(parts.upstream)
 
 
 def _with_counts(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def evaluation_parameters(**changes) -> EvaluationParameters:
             "window": 2000,
             "most_classes": 2,
         },
-        "baselines": {"volatility_bins": 10, "pseudo_counts": 5, "logistic_penalty": 0.001},
+        "baselines": {"volatility_bins": 10, "pseudo_counts": 5, "logistic_penalty": 0.001, "boosting": None},
         "minimum_effective_test": 100,
         "minimum_blocks": 5,
         "block_horizons": 2,

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from trademl_assets.datasets.label_kinds import return_edges_bps
 from trademl_assets.datasets.sample_index import of_horizon
+from trademl_assets.datasets.windows import open_dataset
+from trademl_assets.evaluation.boosted_reference import boosted_baseline
 from trademl_assets.evaluation.comparison import compare_models, decision_losses
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.evaluation.judgement import Judgement
@@ -77,6 +79,12 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
             deployment.configuration.evaluation,
             class_names=recipe["class_names"],
             optimum=_optimum(deployment, work, predictions, recipe),
+            more_baselines=boosted_baseline(
+                open_dataset(work.store, split_key(work.key)[0]),
+                index,
+                predictions,
+                deployment.configuration.evaluation,
+            ),
         )
         worth = measure_worth(deployment, work.store, predictions, index, recipe)
         material = gather_material(deployment, work.store, work.key)
