@@ -44,9 +44,9 @@ class Work:
     run: TrackedRun
     context: dg.AssetExecutionContext
     draws: bool
-    _afterwards: list[Callable[[], None]] = field(default_factory=list)
+    _afterwards: list[Callable[[], object]] = field(default_factory=list)
 
-    def afterwards(self, action: Callable[[], None]) -> None:
+    def afterwards(self, action: Callable[[], object]) -> None:
         """Have something done once the partition is committed, such as removing scratch files."""
         self._afterwards.append(action)
 

@@ -217,11 +217,11 @@ LEADERBOARD = Entry(
     space="experiments",
     stage="model_training",
     kinds=frozenset({"polars"}),
-    code_version="2",
+    code_version="3",
     schema_version=1,
     run_name="{target}_{horizon}_leaderboard_v{version}",
     description="The models of an experiment, ranked by gain over the volatility on the test block: which may be "
-    "the best, which lie on the Pareto front, which are fit to serve.",
+    "the best, which lie on the Pareto front, which are fit to serve; and what changed since the evaluation before.",
 )
 
 ENTRIES: Mapping[str, Entry] = {

@@ -9,7 +9,7 @@ import polars as pl
 from trademl_assets.evaluation.plots import LearningCurve
 from trademl_assets.evaluation.report import LineageRow, ReportMaterial
 from trademl_assets.evaluation.search_honesty import SearchHonesty, judge_search, no_search
-from trademl_assets.foundation.parameters import combine_fingerprints
+from trademl_assets.foundation.parameters import Parameters, combine_fingerprints
 from trademl_assets.orchestration.catalog import DATASET, ENTRIES, HYPERPARAMETER_STUDY, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.lineage import Artifact
@@ -45,7 +45,7 @@ def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> R
         study_note=note,
         search=search,
         lineage=_lineage(deployment, store, Artifact(TRAINED_MODEL.name, key)),
-        configuration=_configuration(deployment, experiment, model),
+        configuration=_configuration(deployment, key),
     )
 
 
@@ -98,14 +98,18 @@ def _joined(hashes: Iterable[str]) -> str:
     return every[0] if len(every) == 1 else combine_fingerprints(*every)
 
 
-def _configuration(deployment: Deployment, experiment: str, model: str) -> str:
+def configured_sections(deployment: Deployment, key: str) -> dict[str, Parameters]:
+    """Return the sections of the configuration that a model follows from, those of dataset and model by these names."""
+    configuration, (experiment, model) = deployment.configuration, split_key(key)
+    sections: dict[str, Parameters] = {name: getattr(configuration, name) for name in _SECTIONS}
+    return sections | {"dataset": configuration.datasets[experiment], "model": configuration.models[model]}
+
+
+def _configuration(deployment: Deployment, key: str) -> str:
     """The sections that the model follows from, as JSON; secrets and paths stay references."""
-    configuration = deployment.configuration
-    sections = {name: getattr(configuration, name) for name in _SECTIONS}
-    sections |= {
-        f"datasets.{experiment}": configuration.datasets[experiment],
-        f"models.{model}": configuration.models[model],
-    }
+    experiment, model = split_key(key)
+    names = {"dataset": f"datasets.{experiment}", "model": f"models.{model}"}
+    sections = {names.get(name, name): section for name, section in configured_sections(deployment, key).items()}
     return "\n".join(f"{name}: {section.model_dump_json(indent=1)}" for name, section in sorted(sections.items()))
 
 

@@ -1,6 +1,7 @@
 """calibrated_model, model_evaluation, leaderboard: honest probabilities, their worth, which model is best."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -12,10 +13,13 @@ from trademl_assets.datasets.label_kinds import return_edges_bps
 from trademl_assets.datasets.sample_index import of_horizon
 from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.evaluation.boosted_reference import boosted_baseline
+from trademl_assets.evaluation.changes import Changes
+from trademl_assets.evaluation.changes_text import change_rows
 from trademl_assets.evaluation.comparison import compare_models, decision_losses
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.leaderboard import SHOWN, describe_ranking, rank_models
+from trademl_assets.evaluation.leaderboard_page import render_leaderboard
 from trademl_assets.evaluation.plots import draw_ranking, draw_reliability, draw_skills
 from trademl_assets.evaluation.report import render_report
 from trademl_assets.evaluation.search_honesty import SearchHonesty
@@ -23,6 +27,7 @@ from trademl_assets.orchestration.ageing_and_money import measure_worth
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, LEADERBOARD, MODEL_EVALUATION, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.evaluation_history import keep_evaluation, latest_changes
 from trademl_assets.orchestration.mappings import experiment_of_the_model
 from trademl_assets.orchestration.metadata import Facts
 from trademl_assets.orchestration.model_checks import FIT_TO_SERVE, VERDICT
@@ -97,6 +102,7 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
         work.writer.rows(judgement.test.samples)
         work.writer.note(VERDICT, judgement.verdict)
         work.writer.note(FIT_TO_SERVE, judgement.fit_to_serve)
+        work.afterwards(lambda: keep_evaluation(deployment, work.store, work.key))
         work.run.log_text(report, "report.html")
         work.run.set_tags({VERDICT: judgement.verdict, FIT_TO_SERVE: str(judgement.fit_to_serve)})
         plot = draw_skills(judgement.skills, judgement.confidence)
@@ -134,20 +140,38 @@ def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
             seed=parameters.seed,
         )
         table = rank_models(judgements, comparison, searches)
+        said = describe_ranking(table, comparison)
+        changes = _changes(deployment, work, table["model"].to_list())
+        page = render_leaderboard(work.key, table, said, changes, confidence=parameters.interval_confidence)
         work.writer.table("data", table)
+        work.writer.text("page", page, hashed=False)
         work.writer.rows(table.height)
         work.run.log_text(table.write_csv(), "leaderboard.csv")
-        said = describe_ranking(table, comparison)
+        work.run.log_text(page, "leaderboard.html")
+        work.run.log_text(_as_json(changes), "changes.json")
         work.run.set_tags({"ranking": said})
         return Facts(
             texts={"best": str(table["model"][0]), "ranking": said},
+            links={"page": work.run.page_of("leaderboard.html")},
+            files={"page_file": "page"},
             plot=draw_ranking(table),
-            tables={"models": _short(table)},
+            tables={"models": _short(table), "changes": change_rows(changes)},
             schema=table.schema,
         )
 
     deps = [dg.AssetDep(MODEL_EVALUATION.name, partition_mapping=experiment_of_the_model())]
     return partitioned_asset(deployment, LEADERBOARD, rank, deps=deps)
+
+
+def _changes(deployment: Deployment, work: Work, models: Sequence[str]) -> dict[str, Changes]:
+    """What changed since the evaluation before; one that a kill left without its version is kept first."""
+    for model in models:
+        keep_evaluation(deployment, work.store, join_key(work.key, model))
+    return latest_changes(deployment, work.store, work.key, models)
+
+
+def _as_json(changes: Mapping[str, Changes]) -> str:
+    return json.dumps({model: found.as_dict() for model, found in changes.items()}, indent=1, sort_keys=True)
 
 
 def _short(table: pl.DataFrame) -> list[dict[str, Any]]:
