@@ -15,7 +15,8 @@ class SegmentBatch:
     positions phase + 1 + j * P to phase + (j + 1) * P.
 
     Attributes:
-        steps: (B, L, F) step features; behind a shorter segment stand zeros.
+        steps: (B, L, F) step features, float32 or at the precision of products of matrices; behind a shorter segment
+            stand zeros.
         view_segment: V segment positions.
         view_phase: V phases, each in [0, P).
         decision_view: (N,) int64 view of each decision.
@@ -79,6 +80,10 @@ class Network(nn.Module):
     mirror: "MirrorLike | None" = None
     """Turns segments into those of the mirrored market, where training shall show both."""
 
+    reads_steps_in_products: bool = False
+    """Whether all it does with steps first are products of matrices, so that it loses nothing where steps come at the
+    precision that these are computed in."""
+
     has_density: bool = False
     """Whether `log_density` is defined."""
 
@@ -108,8 +113,15 @@ class StepFeaturesLike(Protocol):
     width: int
     streams: tuple[str, ...]
 
+    def identity(self) -> str:
+        """Name everything that the values follow from but the raw streams: statistics, choices, version of the code.
+
+        Values are kept under that name, and taken from there by whoever names the same.
+        """
+        ...
+
     def __call__(self, raw: dict[str, Tensor]) -> Tensor:
-        """Return (T, width) float32 of raw streams (T, ...)."""
+        """Return (T, width) float32 of raw streams (T, ...); a step's values follow from that step alone."""
         ...
 
 

@@ -11,16 +11,20 @@ from torch.utils.data import DataLoader
 
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.network import Network, SegmentBatch
-from trademl_assets.training.data import HeldOut, Pace, SegmentFeed, Share, TrainingEpoch, loader
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.epochs import HeldOut, Pace, Share, TrainingEpoch, loader
 from trademl_assets.training.finite import require_finite
 from trademl_assets.training.losses import sample_loss, weighted_mean, without_class_weights
 from trademl_assets.training.optimisers import build_optimiser
-from trademl_assets.training.parameters import TrainingParameters
+from trademl_assets.training.parameters import Precision, TrainingParameters
 from trademl_assets.training.schedules import build_schedule
 
 VALIDATION_LOG_LOSS = "validation_log_loss"
 VALIDATION_ACCURACY = "validation_accuracy"
 TRAINING_LOSS = "training_loss"
+
+_PRODUCTS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Of products of matrices."""
 
 
 class MemberModule(LightningModule):
@@ -151,6 +155,7 @@ class FeedModule(LightningDataModule):
         self._size = parameters.segments_per_step
         self._pace = Pace(self._size, parameters.parts_per_step, parameters.steps_per_epoch_at_most)
         self._workers = parameters.workers
+        self._dtype = _PRODUCTS[parameters.precision] if feed.reads_steps_in_products else torch.float32
         self._seed = seed
         self._training = feed.stretches("train", on_stride_only=False, every_label=True)
         self._held_out = feed.stretches("validation", on_stride_only=True, every_label=True)
@@ -178,6 +183,7 @@ class FeedModule(LightningDataModule):
             epoch=epoch,
             share=Share(self.trainer.global_rank, self.trainer.world_size),
             first_batch=done if epoch == begun else 0,
+            dtype=self._dtype,
         )
         return loader(batches, self._workers)
 
@@ -192,4 +198,4 @@ class FeedModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of validation."""
-        return loader(HeldOut(self._feed, self._held_out, self._size))
+        return loader(HeldOut(self._feed, self._held_out, self._size, self._dtype))

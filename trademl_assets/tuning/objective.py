@@ -21,7 +21,8 @@ from trademl_assets.scoring.excess import excess_calibration_error
 from trademl_assets.scoring.metrics import evaluate, log_losses
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.artifact import load_model
-from trademl_assets.training.data import HeldOut, SegmentFeed
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.epochs import HeldOut
 from trademl_assets.training.fit import fit_members, view_of_data
 from trademl_assets.training.module import VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import TrainingSpec

@@ -194,6 +194,8 @@ def training_values(**changes: Any) -> dict[str, Any]:
         "workers": 0,
         "deterministic": True,
         "precision": "fp32",
+        "step_features_precision": "fp32",
+        "step_features_gigabytes": 1.0,
         "compile": False,
         "max_epochs": 4,
         "steps_per_epoch_at_most": None,

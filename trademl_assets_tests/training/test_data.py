@@ -5,7 +5,8 @@ import torch
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.inputs import ModelInputs, inputs_of
-from trademl_assets.training.data import HeldOut, Pace, SegmentFeed, Share, TrainingEpoch
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.epochs import HeldOut, Pace, Share, TrainingEpoch
 from trademl_assets.training.member import build_network
 from trademl_assets_tests.training.conftest import model_of
 
@@ -20,7 +21,7 @@ def epoch(feed: SegmentFeed, number: int, seed: int = 1, size: int = 2, share: S
 def test_features_are_the_networks_first_part_on_gathered_streams(feed: SegmentFeed, dataset: Dataset) -> None:
     part = build_network(model_of(), inputs_of(dataset)).step_features
     raw = {name: torch.from_numpy(dataset.gather(name, 2000, 2600)) for name in part.streams}
-    torch.testing.assert_close(feed.features[2000:2600], part(raw), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(feed.features.read(2000, 2600), part(raw), atol=1e-6, rtol=1e-6)
 
 
 def test_decisions_stand_at_their_own_steps(feed: SegmentFeed, dataset: Dataset) -> None:
