@@ -211,6 +211,18 @@ MODEL_EVALUATION = Entry(
     description="The verdict on the calibrated model against its baselines, with intervals; how it ages and what "
     "acting on it earns; and the report page.",
 )
+ABLATION_STUDY = Entry(
+    name="ablation_study",
+    group="evaluation",
+    space="experiments",
+    stage="model_training",
+    kinds=frozenset({"polars"}),
+    code_version="1",
+    schema_version=1,
+    run_name="{target}_{horizon}_ablation_study_v{version}",
+    description="What each ablation costs: models that read less against the model they follow, on the same test "
+    "decisions, and against the best forecast that reads no more.",
+)
 LEADERBOARD = Entry(
     name="leaderboard",
     group="evaluation",
@@ -241,6 +253,7 @@ ENTRIES: Mapping[str, Entry] = {
         TRAINED_MODEL,
         CALIBRATED_MODEL,
         MODEL_EVALUATION,
+        ABLATION_STUDY,
         LEADERBOARD,
     )
 }

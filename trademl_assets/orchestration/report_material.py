@@ -10,6 +10,7 @@ from trademl_assets.evaluation.plots import LearningCurve
 from trademl_assets.evaluation.report import LineageRow, ReportMaterial
 from trademl_assets.evaluation.search_honesty import SearchHonesty, judge_search, no_search
 from trademl_assets.foundation.parameters import Parameters, combine_fingerprints
+from trademl_assets.orchestration.ablations import study_key
 from trademl_assets.orchestration.catalog import DATASET, ENTRIES, HYPERPARAMETER_STUDY, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.lineage import Artifact
@@ -65,6 +66,8 @@ def learning_curves(history: Mapping[str, Any], summary: Mapping[str, Any]) -> l
 def _study(deployment: Deployment, store: ArtifactStore, key: str) -> tuple[pl.DataFrame, str, SearchHonesty]:
     if not deployment.configuration.tuning.enabled:
         return pl.DataFrame(), "no search: configured values", no_search()
+    if (studied := study_key(deployment.configuration, key)) != key:
+        return pl.DataFrame(), f"no search: the values found for {split_key(studied)[1]}", no_search()
     manifest = store.require(HYPERPARAMETER_STUDY.name, key)
     trials, daily = (store.read_table(HYPERPARAMETER_STUDY.name, key, name) for name in ("trials", "daily_losses"))
     search = judge_search(daily, trials, manifest.notes["best_trial"], deployment.configuration.evaluation.comparison)
@@ -102,7 +105,7 @@ def configured_sections(deployment: Deployment, key: str) -> dict[str, Parameter
     """Return the sections of the configuration that a model follows from, those of dataset and model by these names."""
     configuration, (experiment, model) = deployment.configuration, split_key(key)
     sections: dict[str, Parameters] = {name: getattr(configuration, name) for name in _SECTIONS}
-    return sections | {"dataset": configuration.datasets[experiment], "model": configuration.models[model]}
+    return sections | {"dataset": configuration.datasets[experiment], "model": configuration.all_models[model]}
 
 
 def _configuration(deployment: Deployment, key: str) -> str:

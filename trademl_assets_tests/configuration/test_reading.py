@@ -142,6 +142,15 @@ Edit = Callable[[Path], None]
             "boundaries: {kind: volatility_scaled, multiples: [-1, 1]}",
             ["models.yaml: dual_channel.parameters.head", "distribution forecasts the return", "demo"],
         ),
+        ("ablations.yaml", "of: dual_channel", "of: triple", ["ablations.yaml: returns_only.of", "dual_channel"]),
+        ("ablations.yaml", "book: null", "bok: null", ["ablations.yaml: returns_only.parameters.bok", "Extra inputs"]),
+        (
+            "ablations.yaml",
+            "book: null",
+            "book: {kind: bands}",
+            ["returns_only.parameters", "leave dual_channel as it is"],
+        ),
+        ("ablations.yaml", "returns_only", "dual_channel", ["ablations.yaml: dual_channel", "another name"]),
         ("datasets.yaml", "length: P24D", "length: a month", ["datasets.yaml: demo.split.blocks.0.length"]),
         (
             "long_term.yaml",

@@ -5,24 +5,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from trademl_assets.datasets.label_kinds import return_edges_bps
 from trademl_assets.datasets.sample_index import of_horizon
 from trademl_assets.datasets.windows import open_dataset
+from trademl_assets.evaluation.ablations import DIVERGENCES, tabulate_divergences
 from trademl_assets.evaluation.boosted_reference import boosted_baseline
 from trademl_assets.evaluation.changes import Changes
 from trademl_assets.evaluation.changes_text import change_rows
 from trademl_assets.evaluation.comparison import compare_models, decision_losses
-from trademl_assets.evaluation.judge import decisions, judge_model
+from trademl_assets.evaluation.judge import judge_model
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.leaderboard import SHOWN, describe_ranking, rank_models
 from trademl_assets.evaluation.leaderboard_page import render_leaderboard
 from trademl_assets.evaluation.plots import draw_ranking, draw_reliability, draw_skills
 from trademl_assets.evaluation.report import render_report
 from trademl_assets.evaluation.search_honesty import SearchHonesty
+from trademl_assets.orchestration.ablations import best_forecasts
 from trademl_assets.orchestration.ageing_and_money import measure_worth
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, LEADERBOARD, MODEL_EVALUATION, TRAINED_MODEL
@@ -76,6 +75,9 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
     def judge(work: Work) -> Facts:
         predictions = work.store.read_table(CALIBRATED_MODEL.name, work.key, "predictions")
         index, recipe = _read_dataset(work)
+        optimum = best_forecasts(
+            deployment.configuration, work.resource("sources").optimum, work.key, predictions, recipe
+        )
         judgement = judge_model(
             predictions,
             index,
@@ -83,7 +85,7 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
             Calibration.from_dict(work.store.read_json(CALIBRATED_MODEL.name, work.key, "calibration")),
             deployment.configuration.evaluation,
             class_names=recipe["class_names"],
-            optimum=_optimum(deployment, work, predictions, recipe),
+            optimum=optimum,
             more_baselines=boosted_baseline(
                 open_dataset(work.store, split_key(work.key)[0]),
                 index,
@@ -98,6 +100,8 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
         worth.write(work.writer)
         work.writer.json("search", material.search.as_dict())
         work.writer.table("losses", _losses(deployment, predictions, index, recipe))
+        if optimum is not None:
+            work.writer.table(DIVERGENCES, tabulate_divergences(predictions, optimum))
         work.writer.text("report", report, hashed=False)
         work.writer.rows(judgement.test.samples)
         work.writer.note(VERDICT, judgement.verdict)
@@ -121,7 +125,7 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
 
 
 def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
-    models, parameters = sorted(deployment.configuration.models), deployment.configuration.evaluation
+    models, parameters = sorted(deployment.configuration.all_models), deployment.configuration.evaluation
 
     def rank(work: Work) -> Facts:
         keys = {model: join_key(work.key, model) for model in models}
@@ -208,24 +212,11 @@ def _class_weights(work: Work) -> list[float] | None:
     return weights
 
 
-def _optimum(
-    deployment: Deployment, work: Work, predictions: pl.DataFrame, recipe: Mapping[str, Any]
-) -> dict[str, NDArray[np.float64]] | None:
-    source = work.resource("sources").optimum
-    if source is None:
-        return None
-    dataset = deployment.configuration.datasets[split_key(work.key)[0]]
-    instants = decisions(predictions)["t0"].to_physical().to_numpy()
-    found: dict[str, NDArray[np.float64]] = source.optimal_probabilities(
-        dataset.target, instants, dataset.labels.horizon_seconds, return_edges_bps(recipe), {}
-    )
-    return found
-
-
 def _numbers(judgement: Judgement) -> dict[str, float]:
     after = judgement.test.after
     numbers = {f"test_{name}": after[name] for name in ("log_loss", "brier", "accuracy", "weighted_f1", "ece")}
     numbers |= {"skill": judgement.reference.difference, "effective_samples": judgement.test.effective_samples}
     if judgement.best is not None:
         numbers |= {"share_of_best": judgement.best.share, "share_of_returns_only": judgement.best.returns_only_share}
+        numbers |= {} if judgement.best.ceiling is None else {"share_of_its_ceiling": judgement.best.ceiling}
     return numbers

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from trademl_assets.evaluation.plots import draw_learning_curves
+from trademl_assets.orchestration.ablations import choice_of_study
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import DATASET, HYPERPARAMETER_STUDY, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
@@ -25,9 +26,7 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     configuration = deployment.configuration
 
     def train(work: Work) -> Facts:
-        searched = configuration.tuning.enabled
-        best = work.store.read_json(HYPERPARAMETER_STUDY.name, work.key, "best") if searched else {}
-        spec = specify(configuration, work.store, work.key, best)
+        spec = specify(configuration, work.store, work.key, choice_of_study(configuration, work.store, work.key))
         processes = work.resource("training_processes")
         with followed(Path(spec.output_folder), lambda facts: _track(work, facts), spec.training.progress_seconds):
             result = launch_training(

@@ -29,6 +29,8 @@ def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     configuration = deployment.configuration
 
     def search(work: Work) -> Facts:
+        if (ablation := configuration.ablations.get(split_key(work.key)[1])) is not None:
+            return _leave(work, ablation.of)
         parameters = configuration.tuning
         template = training_template(configuration, work.store, work.key)
         scratch = work.store.layout.scratch_folder(HYPERPARAMETER_STUDY.name, work.key)
@@ -55,6 +57,15 @@ def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
 
     deps = [dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model())]
     return [partitioned_asset(deployment, HYPERPARAMETER_STUDY, search, deps=deps, pool=GPU_POOL)]
+
+
+def _leave(work: Work, model: str) -> Facts:
+    """An ablation is trained with what was found for its model; so that a job over all models passes, it says so."""
+    note = f"not searched: an ablation is trained with the values of {model}"
+    work.writer.json("best", {})
+    work.writer.rows(0)
+    work.writer.note("note", note)
+    return Facts(texts={"note": note})
 
 
 def _write(work: Work, result: StudyResult) -> None:
