@@ -24,6 +24,7 @@ BENCHMARKS = (
     "opening",
     "planted_rows",
     "training",
+    "deeplob_network",
     "binance_rebuild",
     "study_trials",
     "dagster_backfill",
