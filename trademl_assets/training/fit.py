@@ -93,7 +93,9 @@ def fit_members(
     features = DailyFeatures(dataset, network.step_features, spec.training.step_features_precision, kept=True)
     feed = SegmentFeed(dataset, network, features)
     most_bytes = round(spec.training.step_features_gigabytes * _GIGABYTE)
-    features.prepare(_days(feed, _PREDICTED[spec.mode]), lambda line: report(f"{spec.experiment}: {line}", {}))
+    days = _days(feed, _PREDICTED[spec.mode])
+    report(f"{spec.model_name} on {spec.experiment}: reads step features of {len(days)} days", {})
+    features.prepare(days, lambda line: report(f"{spec.model_name} on {spec.experiment}: {line}", {}))
     features.shrink(most_bytes)
     members: list[TrainedMember] = []
     for number, seed in enumerate(spec.seeds, start=1):

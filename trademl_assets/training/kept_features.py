@@ -99,6 +99,7 @@ class DailyFeatures:
         if self._held is not None:
             self._held.release()
             self._held = None
+            self._mapped.clear()
         self.shrink(most_bytes)
 
     def shrink(self, most_bytes: int) -> None:

@@ -149,7 +149,7 @@ def kill_one(scratch: Path, lines: list[str]) -> None:
     """Kill -9 the first worker that has begun a trial."""
     url, deadline = f"sqlite:///{scratch / 'study.db'}", time.monotonic() + 60
     while time.monotonic() < deadline:
-        if any("computing step features" in line for line in lines):
+        if any("reads step features" in line for line in lines):
             (name,) = optuna.get_all_study_names(url)
             for trial in optuna.load_study(study_name=name, storage=url).get_trials(states=(TrialState.RUNNING,)):
                 if WORKER in trial.user_attrs:
