@@ -15,7 +15,8 @@ from trademl_assets.evaluation.versions import (
     upstream_chain,
     version_numbers,
 )
-from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, HYPERPARAMETER_STUDY, MODEL_EVALUATION
+from trademl_assets.orchestration.ablations import choice_of_study
+from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, MODEL_EVALUATION
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.partitions import join_key, split_key
 from trademl_assets.orchestration.report_material import configured_sections
@@ -89,6 +90,5 @@ def _configuration(deployment: Deployment, store: ArtifactStore, key: str) -> di
     """Everything configured that a model follows from, and what its search chose in place of it."""
     sections = configured_sections(deployment, key)
     configured = flatten({name: section.model_dump(mode="json") for name, section in sections.items()})
-    searched = deployment.configuration.tuning.enabled
-    chosen = store.read_json(HYPERPARAMETER_STUDY.name, key, "best") if searched else {}
+    chosen = choice_of_study(deployment.configuration, store, key)
     return configured | {f"chosen_by_the_search.{path}": value for path, value in chosen.items()}
