@@ -25,6 +25,7 @@ BENCHMARKS = (
     "planted_rows",
     "training",
     "deeplob_network",
+    "first_step",
     "binance_rebuild",
     "study_trials",
     "dagster_backfill",

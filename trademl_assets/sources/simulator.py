@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import kurtosis, skew
 
 from trademl_assets.foundation.calendar import day_start, to_microseconds
 from trademl_assets.foundation.errors import ConfigError, SourceError
@@ -119,8 +119,8 @@ class PlantedMarket:
                     "instrument": instrument.name,
                     "mean_bps": float(returns.mean()),
                     "std_bps": float(returns.std()),
-                    "skew": float(skew(returns)),
-                    "kurtosis": float(kurtosis(returns)),
+                    "skew": float(scipy.stats.skew(returns)),
+                    "kurtosis": float(scipy.stats.kurtosis(returns)),
                     "volume": volume,
                     "volatility_bps": float(np.sqrt(np.sum(returns**2))),
                     "close": float(np.exp(log_mid[-1])),

@@ -101,15 +101,20 @@ def _leased(
 
 
 def build_command(spec_file: Path, processes: int, logs: Path) -> list[str]:
-    """Return the command line of a training.
+    """Return the command line of a training: torchrun where processes train together, the same module alone otherwise.
+
+    An agent that watches over a single process would only delay it, by the time that torch takes to be imported.
 
     Args:
         spec_file: What it does.
         processes: Processes that train together.
         logs: Folder of torchrun's own files, which it would leave in the machine's temporary folder otherwise.
     """
+    module = ["-m", "trademl_assets.training.run", str(spec_file)]
+    if processes == 1:
+        return [sys.executable, *module]
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", f"--log-dir={logs}"]
-    return [sys.executable, *torchrun, "-m", "trademl_assets.training.run", str(spec_file)]
+    return [sys.executable, *torchrun, *module]
 
 
 def build_environment(threads: int, launcher: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The training process: `python -m torch.distributed.run … -m trademl_assets.training.run spec.json`.
+"""The training process: `python -m trademl_assets.training.run spec.json`, behind torchrun where two train together.
 
 Reads the dataset through the store, trains every member, writes the results into the scratch folder. A member that is
 already there, trained from the same specification and dataset, is taken as it is; one that a kill left unfinished goes
