@@ -134,7 +134,7 @@ class TrainedModel:
     ) -> list[Rows]:
         """Return each member's logits of the decisions of a part."""
         networks, training = [network for network, _ in self.members], self.members[0][1]["training"]
-        precision = training["step_features_precision"]
+        precision = training.get("step_features_precision", "fp32")  # sidecars of before do not say
         features = DailyFeatures(dataset, networks[0].step_features, precision, kept=True)
         return predict_logits(
             SegmentFeed(dataset, networks[0], features),

@@ -14,6 +14,7 @@ from trademl_assets.datasets.parameters import Part
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.network import Network, SegmentBatch
+from trademl_assets.training.held_features import Features, HeldFeatures
 from trademl_assets.training.kept_features import DailyFeatures, days_of
 
 
@@ -59,7 +60,8 @@ class SegmentFeed:
         self.window_steps = network.window_steps
         self.mirror = network.mirror
         self.reads_steps_in_products = network.reads_steps_in_products
-        self.features = DailyFeatures(dataset, network.step_features) if features is None else features
+        self.daily = DailyFeatures(dataset, network.step_features) if features is None else features
+        self.features: Features = self.daily
         index = dataset.index
         self.step = index["step"].to_numpy()
         self.label = torch.from_numpy(index["label"].to_numpy().astype(np.int64))
@@ -108,6 +110,14 @@ class SegmentFeed:
         """Positions of the dataset's days that stretches touch, in order."""
         return days_of(((each.first_step, each.last_step) for each in stretches), self.dataset.steps_per_day)
 
+    def hold(self, days: NDArray[np.int64], device: torch.device) -> None:
+        """Hold the features of days on a device, where batches then have their steps; `release` ends it."""
+        self.features = HeldFeatures(self.daily, days, device)
+
+    def release(self) -> None:
+        """Read features from the host again."""
+        self.features = self.daily
+
     def batch(
         self, stretches: Sequence[Stretch], total_weight: float | None = None, dtype: torch.dtype = torch.float32
     ) -> SegmentBatch:
@@ -119,7 +129,7 @@ class SegmentFeed:
             dtype: Of the steps.
         """
         longest = max(stretch.last_step - stretch.first_step for stretch in stretches)
-        steps = torch.empty(len(stretches), longest, self.features.width, dtype=dtype)
+        steps = torch.empty(len(stretches), longest, self.features.width, dtype=dtype, device=self.features.device)
         views: dict[tuple[int, int], int] = {}
         decision_view, decision_patches, rows = [], [], []
         for number, stretch in enumerate(stretches):

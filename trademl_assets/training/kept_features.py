@@ -62,6 +62,7 @@ class DailyFeatures:
         self._mapped: dict[int, Tensor] = {}
         self._computed: OrderedDict[int, Tensor] = OrderedDict()
         self.width = part.width
+        self.device = torch.device("cpu")
         self.group = self._name() if kept else ""
 
     def prepare(self, days: Iterable[int], say: Callable[[str], None]) -> None:

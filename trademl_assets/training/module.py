@@ -14,6 +14,7 @@ from trademl_assets.models.network import Network, SegmentBatch
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.epochs import HeldOut, Pace, Share, TrainingEpoch, loader
 from trademl_assets.training.finite import require_finite
+from trademl_assets.training.held_features import held_where
 from trademl_assets.training.losses import sample_loss, weighted_mean, without_class_weights
 from trademl_assets.training.optimisers import build_optimiser
 from trademl_assets.training.parameters import Precision, TrainingParameters
@@ -155,6 +156,7 @@ class FeedModule(LightningDataModule):
         self._size = parameters.segments_per_step
         self._pace = Pace(self._size, parameters.parts_per_step, parameters.steps_per_epoch_at_most)
         self._workers = parameters.workers
+        self._place, self._share = parameters.step_features_on, parameters.device_memory_share
         self._dtype = _PRODUCTS[parameters.precision] if feed.reads_steps_in_products else torch.float32
         self._seed = seed
         self._training = feed.stretches("train", on_stride_only=False, every_label=True)
@@ -169,6 +171,18 @@ class FeedModule(LightningDataModule):
     def begin_at(self, epoch: int, batch: int) -> None:
         """Pass over the batches of an epoch that were trained on already."""
         self._begins_at = (epoch, batch)
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002 -- Lightning's signature
+        """Hold step features on the device that trains, where that is asked for or pays."""
+        if self.trainer is None:
+            raise TrainingError("features are asked for outside a training")
+        device, days = self.trainer.strategy.root_device, self._feed.days([*self._training, *self._held_out])
+        if held_where(self._place, self._feed.daily, days, device, share=self._share, workers=self._workers):
+            self._feed.hold(days, device)
+
+    def teardown(self, stage: str) -> None:  # noqa: ARG002 -- Lightning's signature
+        """Give the device's memory back: predictions are made where the network is then."""
+        self._feed.release()
 
     def train_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of the current epoch."""

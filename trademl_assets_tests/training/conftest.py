@@ -196,6 +196,8 @@ def training_values(**changes: Any) -> dict[str, Any]:
         "precision": "fp32",
         "step_features_precision": "fp32",
         "step_features_gigabytes": 1.0,
+        "step_features_on": "auto",
+        "device_memory_share": 0.5,
         "compile": False,
         "max_epochs": 4,
         "steps_per_epoch_at_most": None,

@@ -108,7 +108,7 @@ def test_predicting_a_part_touches_no_other_days(dataset: Dataset, inputs: Model
 
 
 def test_behind_a_shorter_segment_stand_zeros(feed: SegmentFeed, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoilt = lambda *shape, dtype: torch.full(shape, float("nan"), dtype=dtype)  # noqa: E731 -- fresh memory holds anything
+    spoilt = lambda *shape, **kind: torch.full(shape, float("nan"), **kind)  # noqa: E731 -- fresh memory holds anything
     monkeypatch.setattr(data.torch, "empty", spoilt)
     by_length = sorted(feed.stretches("train", on_stride_only=False), key=lambda each: each.last_step - each.first_step)
     short, long = by_length[0], by_length[-1]
