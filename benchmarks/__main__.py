@@ -24,6 +24,8 @@ BENCHMARKS = (
     "opening",
     "planted_rows",
     "training",
+    "training_year",
+    "training_precision",
     "deeplob_network",
     "first_step",
     "binance_rebuild",
