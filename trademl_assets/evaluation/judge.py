@@ -24,6 +24,7 @@ from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.scoring import metrics
 from trademl_assets.scoring.baselines import BaselineParameters
+from trademl_assets.scoring.bins import equal_width_edges
 from trademl_assets.scoring.calibration import Calibration, CalibrationParameters
 from trademl_assets.scoring.calibration_gate import GateParameters
 from trademl_assets.scoring.conformal import ConformalParameters
@@ -232,7 +233,7 @@ def _score_part(predictions: pl.DataFrame, part: str, boundaries_bps: Sequence[f
 
 
 def _class_scores(probabilities: Floats, labels: NDArray[np.int64], confusion: Floats) -> dict[str, list[float]]:
-    edges = metrics.equal_width_edges()
+    edges = equal_width_edges()
     errors = [
         metrics.reliability_curve(column, (labels == number).astype(np.float64), edges).expected_error()
         for number, column in enumerate(probabilities.T)

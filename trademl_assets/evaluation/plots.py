@@ -8,11 +8,12 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from trademl_assets.evaluation.figures import new_figure, render_png
 from trademl_assets.evaluation.skill import Skill
 from trademl_assets.scoring import metrics
+from trademl_assets.scoring.bins import equal_width_edges
 from trademl_assets.scoring.predictions import class_columns
 
 Floats = NDArray[np.float64]
@@ -47,7 +48,7 @@ def draw_reliability(rows: pl.DataFrame, independent_share: float) -> bytes:
     """
     figure = new_figure(4.6, 4.6)
     upper, lower = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
-    labels, edges = rows["label"].to_numpy(), metrics.equal_width_edges()
+    labels, edges = rows["label"].to_numpy(), equal_width_edges()
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", label="perfect")
     for stage, colour in (("before", BEFORE), ("after", AFTER)):
         probabilities = class_columns(rows, stage)
@@ -80,7 +81,7 @@ def draw_class_reliability(rows: pl.DataFrame, class_names: Sequence[str], indep
         axes.set_visible(False)
     for number, (axes, name) in enumerate(zip(grid.flat, class_names, strict=False)):
         came_true = (labels == number).astype(np.float64)
-        curve = metrics.reliability_curve(probabilities[:, number], came_true, metrics.equal_width_edges())
+        curve = metrics.reliability_curve(probabilities[:, number], came_true, equal_width_edges())
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
         _draw_band(axes, curve, independent_share)
         _draw_curve(axes, curve, AFTER, None)
@@ -231,7 +232,7 @@ def _draw_band(axes: Axes, curve: metrics.ReliabilityCurve, independent_share: f
     """Shade where 95 % of a perfect model's dots lie, by the normal approximation on independent labels."""
     filled = curve.count > 0
     predicted, independent = curve.predicted[filled], curve.count[filled] * independent_share
-    half = norm.ppf(0.975) * np.sqrt(predicted * (1 - predicted) / np.maximum(independent, 1.0))
+    half = ndtri(0.975) * np.sqrt(predicted * (1 - predicted) / np.maximum(independent, 1.0))
     low, high = np.clip(predicted - half, 0, 1), np.clip(predicted + half, 0, 1)
     axes.fill_between(predicted, low, high, color=GREY, alpha=0.22, linewidth=0, label="a perfect model's, 95 %")
 
