@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -118,5 +119,6 @@ def _bytes_below(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
+            state = path.stat()
+            total += state.st_size if stat.S_ISREG(state.st_mode) else 0
     return total

@@ -10,10 +10,12 @@ from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.foundation.errors import StorageError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.storage import durable
+from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.fit import fit_members
 from trademl_assets.training.kept_features import KEPT_FEATURES, DailyFeatures, days_of
 from trademl_assets.training.member import build_network
-from trademl_assets_tests.training.conftest import model_of, model_values
+from trademl_assets_tests.training.conftest import model_of, model_values, specification, training_values
 
 DAYS = (1, 2, 3)
 
@@ -189,3 +191,19 @@ def test_another_version_of_a_grid_day_is_not_taken_for_the_one_read(
 def test_spans_touch_their_days() -> None:
     assert days_of([(5, 10), (19, 20), (40, 41)], 10).tolist() == [0, 1, 4]
     assert days_of([], 10).tolist() == []
+
+
+def test_a_training_leaves_features_to_the_next_or_nothing_as_it_is_told(store: ArtifactStore, tmp_path: Path) -> None:
+    dataset = open_dataset(store, "signal")
+    told: list[list[str]] = []
+    for number, gigabytes in enumerate((1.0, 1.0, 0.0)):
+        training = training_values(seeds=[1], max_epochs=1, step_features_gigabytes=gigabytes)
+        spec = specification(store, tmp_path / str(number), seeds=[1], training=training, mode="search")
+        told.append([])
+        fit_members(spec, processes=1, writes=True, report=lambda line, _facts: told[-1].append(line))
+        assert bool(files(dataset)) == bool(gigabytes)
+    computed = [[line for line in lines if "step features, days: 6 of 6" in line] for lines in told]
+    assert [len(lines) for lines in computed] == [1, 0, 0]
+    assert (tmp_path / "0" / "predictions.parquet").read_bytes() == (
+        tmp_path / "2" / "predictions.parquet"
+    ).read_bytes()
