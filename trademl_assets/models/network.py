@@ -1,7 +1,8 @@
 """What every network of the platform takes and gives: a batch of segments in, class logits out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -52,13 +53,17 @@ class SegmentBatch:
     rows: Tensor
 
     def to(self, device: torch.device) -> "SegmentBatch":
-        """Return the batch with its tensors on a device."""
-        moved = {
-            field.name: getattr(self, field.name).to(device)
-            for field in fields(self)
-            if isinstance(getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
+        """Return the batch with its tensors on a device; from pinned memory to a GPU while the host goes on."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"))
+
+    def pin_memory(self) -> "SegmentBatch":
+        """Return the batch with the tensors of the host in page-locked memory, from which a GPU copies by itself."""
+        return self._each(lambda tensor: tensor.pin_memory() if tensor.device.type == "cpu" else tensor)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "SegmentBatch":
+        held: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: change(value) for name, value in held.items() if isinstance(value, Tensor)}
+        return replace(self, **changed)
 
 
 class Network(nn.Module):

@@ -135,6 +135,8 @@ class HeldOut(IterableDataset[SegmentBatch]):
             yield self._feed.batch(self._stretches[first : first + self._size], dtype=self._dtype)
 
 
-def loader(batches: IterableDataset[SegmentBatch], workers: int = 0) -> DataLoader[SegmentBatch]:
-    """Hand on ready batches, laid in this process or by workers; the order is the same."""
-    return DataLoader(batches, batch_size=None, num_workers=workers)
+def loader(
+    batches: IterableDataset[SegmentBatch], workers: int = 0, *, is_pinned: bool = False
+) -> DataLoader[SegmentBatch]:
+    """Hand on ready batches, laid in this process or by workers, into page-locked memory or not; the order is one."""
+    return DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=is_pinned)

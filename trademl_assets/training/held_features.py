@@ -100,6 +100,6 @@ def held_where(
         return False
     raise ConfigError(
         f"training.yaml: step_features_on device: features of {len(days)} days take {needed} bytes, {device} has "
-        f"{free} free of which {share:.0%} are allowed, and batches are laid by {workers} other processes -> write auto or "
-        "host, step_features_precision fp16, a larger device_memory_share, or workers 0"
+        f"{free} free of which {share:.0%} are allowed, and batches are laid by {workers} other processes "
+        "-> write auto or host, step_features_precision fp16, a larger device_memory_share, or workers 0"
     )

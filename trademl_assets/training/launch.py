@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trademl_assets.foundation.errors import ConfigError, TradeMLError, TrainingError, TrainingTimeoutError
-from trademl_assets.training.leases import MOST_DEVICES, Cards, find_cards
+from trademl_assets.training.leases import MOST_DEVICES, Cards, find_cards, shown
 from trademl_assets.training.parameters import Devices, TrainingSpec
 from trademl_assets.training.prediction_spec import PredictionSpec
 from trademl_assets.training.results import FAILURE_FILE, SPEC_FILE, SUMMARY_FILE, read_json, remove_files, write_json
@@ -96,8 +96,7 @@ def _leased(
         yield {}
         return
     with cards.lease(count, say) as names:
-        numbered = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(names)}
-        yield {**numbered, "TRADEML_CARDS": str(cards.folder)}
+        yield {**shown(names), "TRADEML_CARDS": str(cards.folder)}
 
 
 def build_command(spec_file: Path, processes: int, logs: Path) -> list[str]:

@@ -199,7 +199,7 @@ class FeedModule(LightningDataModule):
             first_batch=done if epoch == begun else 0,
             dtype=self._dtype,
         )
-        return loader(batches, self._workers)
+        return loader(batches, self._workers, is_pinned=self._on_card)
 
     def transfer_batch_to_device(
         self,
@@ -212,4 +212,9 @@ class FeedModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of validation."""
-        return loader(HeldOut(self._feed, self._held_out, self._size, self._dtype))
+        held_out = HeldOut(self._feed, self._held_out, self._size, self._dtype)
+        return loader(held_out, is_pinned=self._on_card)
+
+    @property
+    def _on_card(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
