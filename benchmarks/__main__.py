@@ -17,6 +17,7 @@ BENCHMARKS = (
     "daily_moments",
     "purging",
     "bootstrap",
+    "certify_tests",
     "extraction",
     "windows",
     "segments",

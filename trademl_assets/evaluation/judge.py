@@ -14,9 +14,10 @@ from trademl_assets.evaluation.best_possible import judge_against_optimum
 from trademl_assets.evaluation.bootstrap import metric_intervals
 from trademl_assets.evaluation.comparison import ComparisonParameters
 from trademl_assets.evaluation.honesty import judge_cells, judge_conformal
-from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference
+from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference, volatility_skills
 from trademl_assets.evaluation.money import MoneyParameters
-from trademl_assets.evaluation.references import VOLATILITY_REFERENCES, baseline_losses
+from trademl_assets.evaluation.references import baseline_losses
+from trademl_assets.evaluation.regimes import score_regimes
 from trademl_assets.evaluation.resampling import Resampling
 from trademl_assets.evaluation.skill import judge_skills, measure_dependence
 from trademl_assets.evaluation.verdict import decide
@@ -133,7 +134,7 @@ def judge_model(
         calibration,
         parts[-1].effective_samples,
         dependence.blocks,
-        skills[: len(VOLATILITY_REFERENCES)],
+        volatility_skills(skills),
         minimum_effective_test=parameters.minimum_effective_test,
         minimum_blocks=parameters.minimum_blocks,
         significance_level=parameters.significance_level,
@@ -152,13 +153,14 @@ def judge_model(
             seed=parameters.seed,
         )
     confusion = metrics.confusion_matrix(probabilities["after"], labels)
+    gains = baselines[stronger_reference(skills).baseline] - losses
     return Judgement(
         verdict=verdict,
         sentence=sentence,
         class_names=tuple(class_names),
         parts=parts,
         skills=skills,
-        days=_daily_gains(rows, baselines[stronger_reference(skills).baseline] - losses),
+        days=_daily_gains(rows, gains),
         intervals=metric_intervals(
             probabilities["after"],
             labels,
@@ -187,6 +189,7 @@ def judge_model(
         best=best,
         cells=judge_cells(rows, parameters.calibration_gate, parameters.seed),
         sets=judge_conformal(predictions, parameters.conformal, parameters.seed),
+        regimes=score_regimes(rows, gains, boundaries_bps),
     )
 
 

@@ -78,7 +78,7 @@ def memory_rows(values: Floats, block: float) -> float:
         return float(width)
     found = float(((centred[1:] * centred[:-1]).sum(axis=0)[varied] / squares[varied]).mean())
     correlation = float(np.clip(found + (1 + 3 * found) / blocks, 0.0, MOST_CORRELATION))
-    reach = 1.1447 * (4 * correlation**2 / (1 - correlation**2) ** 2 * blocks) ** (1 / 3)
+    reach: float = 1.1447 * (4 * correlation**2 / (1 - correlation**2) ** 2 * blocks) ** (1 / 3)
     return max(float(width), min(reach * width, most))
 
 

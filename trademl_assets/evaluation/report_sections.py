@@ -13,6 +13,9 @@ from trademl_assets.scoring.calibration_gate import CalibrationCell
 METRICS = {
     "log_loss": "log-loss, nats",
     "brier": "Brier score (0 to 2)",
+    "brier_reliability": "of it, reliability (0 is honest)",
+    "brier_resolution": "of it, resolution (taken off; more is better)",
+    "brier_uncertainty": "of it, uncertainty of the classes",
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "weighted_f1": "weighted F1",

@@ -19,6 +19,7 @@ from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.leaderboard import SHOWN, describe_ranking, rank_models
 from trademl_assets.evaluation.leaderboard_page import render_leaderboard
 from trademl_assets.evaluation.plots import draw_ranking, draw_reliability, draw_skills
+from trademl_assets.evaluation.regimes import regime_rows
 from trademl_assets.evaluation.report import render_report
 from trademl_assets.evaluation.search_honesty import SearchHonesty
 from trademl_assets.orchestration.ablations import best_forecasts
@@ -114,7 +115,15 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
         texts[FIT_TO_SERVE] = "yes" if judgement.fit_to_serve else "no"
         links, files = {"report": work.run.page_of("report.html")}, {"report_file": "report"}
         numbers = _numbers(judgement) | worth.numbers()
-        return Facts(numbers=numbers, texts=texts, links=links, files=files, plot=plot, more_plots=worth.plots())
+        return Facts(
+            numbers=numbers,
+            texts=texts,
+            links=links,
+            files=files,
+            plot=plot,
+            more_plots=worth.plots(),
+            tables={"regimes": regime_rows(judgement.regimes)},
+        )
 
     deps = [
         dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model()),
