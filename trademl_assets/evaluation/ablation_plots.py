@@ -13,9 +13,9 @@ _BAR = 0.62
 
 
 def draw_ablations(study: AblationStudy) -> bytes:
-    """Bars of the share of the best possible before the ceiling of each, of the gain, and what each ablation loses.
+    """Bars of the share of the best possible with the ceiling of each, of the gain, and what each ablation loses.
 
-    Without a known optimum there are no shares, and gains and losses alone are drawn.
+    Without a known optimum there are no shares: gains alone are drawn, and losses in nats.
     """
     rows = study.table.reverse().to_dicts()
     planted = any(row["share"] is not None for row in rows)
@@ -24,7 +24,7 @@ def draw_ablations(study: AblationStudy) -> bytes:
     if planted:
         _draw_shares(panels[0], rows)
     _draw_gains(panels[-2], rows, study.reference)
-    _draw_losses(panels[-1], rows)
+    _draw_losses(panels[-1], rows, "share_lost" if planted else "lost")
     names = [row["model"] if row["of"] is None else f"  {row['model']}" for row in rows]
     panels[0].set_yticks(range(len(rows)), names, fontsize=9)
     panels[0].set_ylim(-0.6, len(rows) - 0.4)
@@ -51,15 +51,19 @@ def _draw_gains(axes: Axes, rows: Sequence[dict[str, Any]], reference: str) -> N
     axes.set_xlabel(f"gain over the {reference}, nats a decision")
 
 
-def _draw_losses(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
+def _draw_losses(axes: Axes, rows: Sequence[dict[str, Any]], name: str) -> None:
     for place, row in enumerate(rows):
-        if row["lost"] is None:
+        if row[name] is None:
             continue
-        colour = LOSS if row["lost_low"] > 0 else FULL if row["lost_high"] < 0 else NO_LOSS
-        axes.plot([row["lost_low"], row["lost_high"]], [place, place], color=colour, linewidth=2.4)
-        axes.plot(row["lost"], place, "o", color=colour, markersize=6)
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        colour = LOSS if low > 0 else FULL if high < 0 else NO_LOSS
+        axes.plot([low, high], [place, place], color=colour, linewidth=2.4)
+        axes.plot(row[name], place, "o", color=colour, markersize=6)
+        if name == "share_lost" and row["ceiling_lost"] is not None:
+            axes.plot([row["ceiling_lost"]] * 2, [place - _BAR / 2, place + _BAR / 2], color=MARK, linewidth=2.2)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("lost against the whole model, nats a decision")
+    unit = "nats a decision" if name == "lost" else "share of the best possible"
+    axes.set_xlabel(f"lost against the whole model, {unit}")
 
 
 def _draw_bars(axes: Axes, rows: Sequence[dict[str, Any]], name: str) -> None:

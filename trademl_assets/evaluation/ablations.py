@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -131,18 +132,23 @@ def study_ablations(
 
 
 def describe_ablations(study: AblationStudy) -> str:
-    """Say in one line an ablation what it costs, and whether that is more than chance."""
-    lines = []
-    for row in study.table.filter(pl.col("of").is_not_null()).iter_rows(named=True):
-        verb = "costs" if row["lost_low"] > 0 else "gains" if row["lost_high"] < 0 else "cannot be told from"
-        how = f"{row['lost']:+.4f} nats [{row['lost_low']:+.4f}, {row['lost_high']:+.4f}]"
-        said = f"{row['model']} cannot be told from {row['of']}: {how}"
-        if verb != "cannot be told from":
-            said = f"{row['model']} {verb} against {row['of']}: {how}"
-        if row["ceiling"] is not None:
-            said += f", share {row['share']:.3f} of {row['ceiling']:.3f} that its reading allows"
-        lines.append(said)
-    return "; ".join(lines)
+    """Say in one line what each ablation loses, and whether that is more than chance.
+
+    By the share of the best possible where that is known, because it is free of the noise of labels; else in nats.
+    """
+    return "; ".join(_said(row) for row in study.table.filter(pl.col("of").is_not_null()).iter_rows(named=True))
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    planted = row["share_lost"] is not None
+    lost, low, high = (row[f"{'share_lost' if planted else 'lost'}{end}"] for end in ("", "_low", "_high"))
+    figures = f"{lost:+.3f} [{low:+.3f}, {high:+.3f}]" if planted else f"{lost:+.4f} [{low:+.4f}, {high:+.4f}]"
+    verb = "loses to" if low > 0 else "is ahead of" if high < 0 else "cannot be told from"
+    told = f"{row['model']} {verb} {row['of']}: {figures} {'of the best possible' if planted else 'nats'} lost"
+    reached = (
+        "" if row["ceiling"] is None else f", {row['share']:.3f} of the {row['ceiling']:.3f} that its reading allows"
+    )
+    return told + reached
 
 
 def _following(followed: Mapping[str, str], model: str) -> list[str]:

@@ -18,8 +18,10 @@ from trademl_assets.scoring.baselines import (
 )
 
 Floats = NDArray[np.float64]
-VOLATILITY_REFERENCES = ("volatility prior", "scaled-return prior")
-"""Forecasts that know the volatility alone, by bins and by scaling: skill means to beat both."""
+VOLATILITY_REFERENCES = ("volatility prior", "scaled-return prior", "symmetric-return prior")
+"""Forecasts that know the volatility alone: by bins, by scaling, and by scaling returns of both signs alike; skill
+means to beat all. Few training days give the first two a direction of their own, which is noise, and a model that
+merely has none would beat them."""
 
 
 def baseline_losses(
@@ -34,7 +36,7 @@ def baseline_losses(
 ) -> dict[str, Floats]:
     """Log-losses (N,) of every baseline by name, `VOLATILITY_REFERENCES` first.
 
-    Classes that are not cut by the return have no scaled-return prior; the class prior stands in its place.
+    Classes that are not cut by the return have no scaled returns; the class prior stands in their place.
 
     Args:
         rows: The judged decisions: t0, sigma_bps.
@@ -58,8 +60,14 @@ def baseline_losses(
     asked = rows["sigma_bps"].to_numpy()
     forecasts = {"volatility prior": binned.predict(asked)}
     if boundaries_bps is not None:
-        scaled = fit_scaled_return_prior(sigma, train["return_bps"].to_numpy(), prior, boundaries_bps, smoothing)
-        forecasts["scaled-return prior"] = scaled.predict(asked)
+        returns = train["return_bps"].to_numpy()
+        scaled = fit_scaled_return_prior(sigma, returns, prior, boundaries_bps, smoothing)
+        both = (np.tile(sigma, 2), np.append(returns, -returns))
+        symmetric = fit_scaled_return_prior(*both, prior, boundaries_bps, smoothing)
+        forecasts |= {
+            "scaled-return prior": scaled.predict(asked),
+            "symmetric-return prior": symmetric.predict(asked),
+        }
     forecasts |= {
         "class prior": np.tile(prior, (len(labels), 1)),
         "persistence": fit_persistence(last_of_train, truth, classes, smoothing).predict(last),

@@ -24,6 +24,9 @@ SHOWN = {
     "lost": "lost against the whole, nats",
     "lost_low": "at least",
     "lost_high": "at most",
+    "share_lost": "share lost",
+    "share_lost_low": "at least (share)",
+    "share_lost_high": "at most (share)",
 }
 """Columns of the short table beside the picture, and what they are called there."""
 
