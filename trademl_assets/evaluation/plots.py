@@ -134,8 +134,9 @@ def draw_class_distribution(distribution: Mapping[str, Sequence[int]], class_nam
     figure = new_figure(6.4, 3.0)
     axes = figure.subplots()
     width = 0.84 / max(len(distribution), 1)
-    for number, (part, found) in enumerate(distribution.items()):
-        counts = np.asarray(found, dtype=np.float64)
+    order = [*(part for part in PARTS if part in distribution), *(part for part in distribution if part not in PARTS)]
+    for number, part in enumerate(order):
+        counts = np.asarray(distribution[part], dtype=np.float64)
         places = np.arange(len(counts)) + (number - (len(distribution) - 1) / 2) * width
         label = f"{part} ({counts.sum():.0f})"
         axes.bar(places, counts / max(counts.sum(), 1), width=width, color=PARTS.get(part, GREY), label=label)

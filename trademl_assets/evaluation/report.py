@@ -18,13 +18,13 @@ from trademl_assets.evaluation.report_sections import (
     METRICS,
     ageing_lines,
     cell_table,
+    class_accuracies,
     class_rows,
     detectable,
     findings,
     interval_rows,
 )
 from trademl_assets.evaluation.search_honesty import SearchHonesty
-from trademl_assets.tuning.history import draw_history
 
 SECONDS_PER_HOUR = 3600
 
@@ -51,6 +51,7 @@ class ReportMaterial:
         class_distribution: Part -> decisions of every class.
         learning_curves: Of every member.
         trials: Table of the study, empty where nothing was searched.
+        study_pictures: Of the study, by name.
         study_note: What the study did, one sentence.
         search: Whether its choice was luck.
         lineage: Artifacts from the model down to its sources.
@@ -64,6 +65,7 @@ class ReportMaterial:
     class_distribution: Mapping[str, Sequence[int]]
     learning_curves: Sequence[plots.LearningCurve]
     trials: pl.DataFrame
+    study_pictures: Mapping[str, bytes]
     study_note: str
     search: SearchHonesty
     lineage: Sequence[LineageRow]
@@ -103,6 +105,8 @@ def render_report(
         block_hours=judgement.dependence.block_seconds / SECONDS_PER_HOUR,
         level=f"{judgement.confidence:.0%}",
         trials=material.trials.to_dicts(),
+        study_images=as_urls(material.study_pictures),
+        class_accuracies=class_accuracies(judgement.confusion),
     )
 
 
@@ -122,6 +126,4 @@ def _draw(judgement: Judgement, rows: pl.DataFrame, material: ReportMaterial) ->
     }
     if material.learning_curves:
         drawn["learning"] = plots.draw_learning_curves(material.learning_curves)
-    if material.trials.height:
-        drawn["study"] = draw_history(material.trials)
     return drawn

@@ -79,7 +79,7 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(inner, f"{name}.{key}" if name else str(key))
     elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
         for place, inner in enumerate(value):
-            yield from _leaves(inner, f"{name}[{place}]")
+            yield from _leaves(inner, f"{name}.{place}")
     elif name:
         yield name, value
 

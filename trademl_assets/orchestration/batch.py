@@ -12,11 +12,13 @@ from typing import Any
 import dagster as dg
 
 from trademl_assets.foundation.errors import ConfigError
-from trademl_assets.orchestration.catalog import Entry
+from trademl_assets.orchestration.catalog import ALIGNED_GRID, Entry
 from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.instrument_runs import log_instrument_runs
 from trademl_assets.orchestration.metadata import Facts, latest_events, materialization, recorded
 from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.orchestration.progress import with_progress
+from trademl_assets.orchestration.resources.run_parameters import run_parameters
 from trademl_assets.orchestration.resources.tracking import StageTracking, TrackedRun
 from trademl_assets.storage.commit import ArtifactStore, Manifest, PartitionWriter
 
@@ -129,6 +131,7 @@ def commit_partitions(
     tags = deployment.names.tags(entry, keys)
     parents = latest_events(context)
     with tracking.stage_run(entry, deployment.names.run_name(entry, keys), tags, context.run.run_id) as run:
+        run.log_parameters(run_parameters(deployment.configuration, entry, keys))
         done: list[Manifest] = []
         series: list[Mapping[str, float]] = []
         try:
@@ -153,6 +156,8 @@ def commit_partitions(
             run.log_series(series)
             run.log_partitions(done)
         run.log_sources(_upstream_runs(store, done))
+        if entry is ALIGNED_GRID:
+            log_instrument_runs(deployment, store, run, done)
     yield recorded(entry.name)
 
 

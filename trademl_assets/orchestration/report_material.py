@@ -16,6 +16,7 @@ from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.lineage import Artifact
 from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.storage.commit import ArtifactStore, Manifest
+from trademl_assets.tuning.pictures import draw_study
 
 _SECTIONS = ("market", "order_book", "grid", "long_term", "candles", "training", "tuning", "evaluation")
 
@@ -33,7 +34,7 @@ def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> R
     """
     experiment, model = split_key(key)
     recipe = store.read_json(DATASET.name, experiment, "recipe")
-    trials, note, search = _study(deployment, store, key)
+    trials, pictures, note, search = _study(deployment, store, key)
     history, summary = (store.read_json(TRAINED_MODEL.name, key, name) for name in ("history", "summary"))
     return ReportMaterial(
         experiment=experiment,
@@ -43,6 +44,7 @@ def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> R
         class_distribution=recipe["class_distribution"],
         learning_curves=learning_curves(history, summary),
         trials=trials,
+        study_pictures=pictures,
         study_note=note,
         search=search,
         lineage=_lineage(deployment, store, Artifact(TRAINED_MODEL.name, key)),
@@ -63,15 +65,20 @@ def learning_curves(history: Mapping[str, Any], summary: Mapping[str, Any]) -> l
     ]
 
 
-def _study(deployment: Deployment, store: ArtifactStore, key: str) -> tuple[pl.DataFrame, str, SearchHonesty]:
+def _study(
+    deployment: Deployment, store: ArtifactStore, key: str
+) -> tuple[pl.DataFrame, dict[str, bytes], str, SearchHonesty]:
+    """Trials, pictures, what the study did, and whether its choice was luck."""
     if not deployment.configuration.tuning.enabled:
-        return pl.DataFrame(), "no search: configured values", no_search()
+        return pl.DataFrame(), {}, "no search: configured values", no_search()
     if (studied := study_key(deployment.configuration, key)) != key:
-        return pl.DataFrame(), f"no search: the values found for {split_key(studied)[1]}", no_search()
+        return pl.DataFrame(), {}, f"no search: the values found for {split_key(studied)[1]}", no_search()
     manifest = store.require(HYPERPARAMETER_STUDY.name, key)
-    trials, daily = (store.read_table(HYPERPARAMETER_STUDY.name, key, name) for name in ("trials", "daily_losses"))
+    names = ("trials", "curves", "daily_losses")
+    trials, curves, daily = (store.read_table(HYPERPARAMETER_STUDY.name, key, name) for name in names)
     search = judge_search(daily, trials, manifest.notes["best_trial"], deployment.configuration.evaluation.comparison)
-    return trials, str(manifest.notes["note"]), search
+    drawn = draw_study(trials, curves, deployment.configuration.tuning)
+    return trials, drawn, str(manifest.notes["note"]), search
 
 
 def _lineage(deployment: Deployment, store: ArtifactStore, artifact: Artifact) -> list[LineageRow]:

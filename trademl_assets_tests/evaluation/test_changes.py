@@ -248,8 +248,8 @@ def test_flat_keys_lead_to_the_values_they_name(nested: dict[str, Any]):
 
 def test_mappings_in_lists_are_named_by_their_place():
     assert flatten({"blocks": [{"part": "train"}, {"part": "test"}], "seeds": [1, 2]}) == {
-        "blocks[0].part": "train",
-        "blocks[1].part": "test",
+        "blocks.0.part": "train",
+        "blocks.1.part": "test",
         "seeds": [1, 2],
     }
 

@@ -55,6 +55,7 @@ def _calibrated_model(deployment: Deployment) -> dg.AssetsDefinition:
         work.writer.rows(calibrated.table.height)
         rows = calibrated.table.filter(pl.col("part") == "calibration")
         fitted = calibrated.calibration
+        work.run.log_text(json.dumps(fitted.as_dict(), indent=1, sort_keys=True), f"model/{work.key}/calibration.json")
         work.run.log_parameters({"temperature_scaling_T": fitted.temperature, "kind": fitted.kind})
         numbers = {
             "temperature": fitted.temperature,
@@ -109,6 +110,7 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
         work.writer.note(FIT_TO_SERVE, judgement.fit_to_serve)
         work.afterwards(lambda: keep_evaluation(deployment, work.store, work.key))
         work.run.log_text(report, "report.html")
+        work.run.log_numbers(_scores(judgement))
         work.run.set_tags({VERDICT: judgement.verdict, FIT_TO_SERVE: str(judgement.fit_to_serve)})
         plot = draw_skills(judgement.skills, judgement.confidence)
         texts = {VERDICT: judgement.verdict, "sentence": judgement.sentence} | worth.texts()
@@ -219,6 +221,14 @@ def _class_weights(work: Work) -> list[float] | None:
     sidecar = work.store.read_json(TRAINED_MODEL.name, work.key, sidecar_name(summary["members"][0]["seed"]))
     weights: list[float] | None = sidecar.get("class_weights")
     return weights
+
+
+def _scores(judgement: Judgement) -> dict[str, float]:
+    """Every score of every held-out part after calibration, and those of the classes on the test part."""
+    found = {f"{part.part}_{name}": value for part in judgement.parts for name, value in part.after.items()}
+    for name, values in judgement.classes.items():
+        found |= {f"test_{name}_class_{number}": value for number, value in enumerate(values)}
+    return found
 
 
 def _numbers(judgement: Judgement) -> dict[str, float]:
