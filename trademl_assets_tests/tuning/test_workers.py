@@ -122,7 +122,7 @@ def test_windows_are_the_last_folds_and_nothing_held_out_is_looked_at(market: Ar
 def test_several_objectives_are_measured_and_half_lives_searched(market: ArtifactStore, tmp_path: Path) -> None:
     half_life = {"kind": "float", "low": 0.5, "high": 20.0, "log": True, "when": None}
     stated = parameters(
-        objectives=["log_loss", "excess_ece", "latency_ms", "weighted_f1"],
+        objectives=["log_loss", "excess_ece", "latency_ms", "weighted_f1", "direction_log_loss"],
         space={"weights.parts.0.half_life_days": half_life},
     )
     found = in_this_process(market, tmp_path, stated).trials
@@ -131,6 +131,7 @@ def test_several_objectives_are_measured_and_half_lives_searched(market: Artifac
     assert (found["latency_ms"] > 0).all()
     assert found["weighted_f1"].is_between(0, 1).all()
     assert found["excess_ece"].is_between(-1, 1).all()
+    assert found["direction_log_loss"].is_between(0, 1).all()
 
 
 def test_a_model_that_cannot_be_built_fails_its_trial_alone(market: ArtifactStore, tmp_path: Path) -> None:
