@@ -9,7 +9,7 @@ DEPLOYMENT ?= demo
 # environment.sh exports DAGSTER_HOME and the rest, so the history of every target lasts.
 enter = . ./environment.sh $(1) && cd "$$DAGSTER_HOME"
 
-.PHONY: demo real-sample ui mlflow test lint bench install install-dev system-packages clean
+.PHONY: demo real-sample ui mlflow test lint bench gpu-install gpu-check install install-dev system-packages clean
 
 demo: install ## the planted market, from raw rows to a report
 	$(call enter,demo) && trademl run demo
@@ -35,6 +35,15 @@ lint: install-dev
 
 bench: install-dev ## ratios against peers, one line a benchmark
 	$(BIN)/python -m benchmarks
+
+gpu-install: install-dev ## torch's CUDA build of the same version: make gpu-install TORCH_INDEX=<the index that pytorch.org names for your driver>
+	@test -n "$(TORCH_INDEX)" || { echo "TORCH_INDEX is not set -> give the index of CUDA builds that pytorch.org names for your driver"; exit 2; }
+	$(BIN)/pip uninstall -q -y torch
+	$(BIN)/pip install -q -c constraints.txt --extra-index-url "$(TORCH_INDEX)" "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -c "import torch; assert torch.cuda.is_available(), 'torch sees no CUDA device'; print(torch.__version__, torch.cuda.get_device_name())"
+
+gpu-check: install-dev ## every test that needs a GPU, in under ten minutes on one, and a table of what was checked
+	timeout 600 $(BIN)/python -m trademl_assets_tests.gpu_check
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

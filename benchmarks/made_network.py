@@ -5,23 +5,65 @@ from typing import Any
 
 from benchmarks.made_dataset import ASSETS, HORIZON_SECONDS, STEPS_PER_DAY
 from benchmarks.market import PROJECT
+from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import load_configuration
 from trademl_assets.models.parameters import DualChannelParameters
+from trademl_assets.training.parameters import TrainingParameters
 
 INSTRUMENTS = tuple(f"ASSET{number}" for number in range(ASSETS))
 BOUNDARIES_BPS = (-60.0, -30.0, -12.0, 0.0, 12.0, 30.0, 60.0)
 WITHOUT_CONTEXT: dict[str, Any] = {"clock": False, "long_term": None, "context": None}
 DROPOUT_FREE = ("encoder", "history", "merge")
+WIDE = 64
+WIDE_ENCODER: dict[str, Any] = {
+    "shared_by_instruments": False,
+    "step_width": WIDE,
+    "step_activation": "gelu",
+    "pooling": "linear",
+    "token_width": WIDE,
+    "token_activation": "gelu",
+    "token_norm": True,
+}
+
+
+def demo_network(history: str) -> DualChannelParameters:
+    """Return the demo's network without context, reading tokens by `window` or `anchored`."""
+    return DualChannelParameters.model_validate_json(json.dumps(_stated(history)))
+
+
+def wide_network() -> DualChannelParameters:
+    """Return a network that reads all 1,743 numbers of a step as they are, 64 wide from there on."""
+    stated = _stated("window")
+    stated["book"] = {"kind": "flat", "slots": None}
+    stated["encoder"] |= WIDE_ENCODER
+    stated["history"]["width"] = WIDE
+    for name in DROPOUT_FREE:
+        stated[name]["dropout"] = 0.0
+    return DualChannelParameters.model_validate_json(json.dumps(stated))
 
 
 def window_network() -> DualChannelParameters:
     """Return the demo's network as it reads exactly a window, without context and without dropout."""
-    configuration = load_configuration(PROJECT / "configs" / "demo", {"TRADEML_VAR": "unused"})
-    stated = configuration.models["dual_channel"].parameters.model_dump(mode="json") | WITHOUT_CONTEXT
+    stated = _stated("window")
     for name in DROPOUT_FREE:
         stated[name]["dropout"] = 0.0
-    stated["history"]["kind"] = "window"
     return DualChannelParameters.model_validate_json(json.dumps(stated))
+
+
+def demo_training(**changes: Any) -> TrainingParameters:
+    """Return how the demo trains, but for changes."""
+    stated = _demo().training.model_dump(mode="json") | changes
+    return TrainingParameters.model_validate_json(json.dumps(stated))
+
+
+def _stated(history: str) -> dict[str, Any]:
+    stated: dict[str, Any] = _demo().models["dual_channel"].parameters.model_dump(mode="json") | WITHOUT_CONTEXT
+    stated["history"]["kind"] = history
+    return stated
+
+
+def _demo() -> Configuration:
+    return load_configuration(PROJECT / "configs" / "demo", {"TRADEML_VAR": "unused"})
 
 
 RECIPE: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The command line, `trademl check`, `run`, `plan`, `state`, `diff`, `provenance`, …: parses, calls, prints."""
+"""The command line, `trademl check`, `run`, `plan`, `state`, `compare`, `provenance`, …: parses, calls, prints."""
 
 import argparse
 import json
@@ -76,6 +76,15 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("right", help="experiment that it is compared with")
     diff.add_argument("--against", type=Path, metavar="FOLDER", help="configuration folder of the second, if another")
     diff.set_defaults(command=_diff)
+    compare = commands.add_parser(
+        "compare", help="what changed between two evaluations: scores, configuration, data, code"
+    )
+    compare.add_argument("first", help="experiment/model, or with the number of an evaluation experiment/model@2")
+    compare.add_argument(
+        "second", nargs="?", help="the later one; without it, the first is compared with the one before it"
+    )
+    compare.add_argument("--json", action="store_true", help="everything as JSON")
+    compare.set_defaults(command=_compare)
     provenance = commands.add_parser("provenance", help="what something was made from, down to the sources, verified")
     provenance.add_argument(
         "target", help="asset/partition, experiment/model, or a file of a partition or a copy of it"
@@ -83,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     provenance.add_argument("--full", action="store_true", help="every partition with its content hash")
     provenance.add_argument("--json", action="store_true", help="everything as JSON")
     provenance.set_defaults(command=_provenance)
-    for command in (run, plan, state, export, diff, provenance):
+    for command in (run, plan, state, export, diff, compare, provenance):
         command.add_argument(
             "--config", type=Path, metavar="FOLDER", help="configuration folder, in place of TRADEML_CONFIG"
         )
@@ -140,6 +149,23 @@ def _diff(options: argparse.Namespace) -> int:
     for each in found:
         table.add_row(each.section, each.name, each.left, each.right)
     CONSOLE.print(table)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from trademl_assets.evaluation.changes_text import describe_changes, metric_rows  # noqa: PLC0415 -- as above
+    from trademl_assets.orchestration.session import compare_models  # noqa: PLC0415 -- as above
+
+    found = compare_models(_configuration(options), options.first, options.second)
+    if options.json:
+        sys.stdout.write(json.dumps(found.as_dict(), indent=1, sort_keys=True) + "\n")
+        return 0
+    table = Table("score", found.before, found.after, "difference", f"{found.confidence:.0%} interval")
+    for row in metric_rows(found):
+        table.add_row(*row)
+    CONSOLE.print(table)
+    for line in describe_changes(found):
+        _say(line)
     return 0
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import configuration_from_environment
+from trademl_assets.orchestration.assets.ablations import build_ablation_assets
 from trademl_assets.orchestration.assets.candles import build_candle_assets
 from trademl_assets.orchestration.assets.coverage import build_coverage_assets
 from trademl_assets.orchestration.assets.datasets import build_dataset_assets
@@ -61,6 +62,8 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
         stages += [build_dataset_assets, build_leakage_control_assets]
     if configuration.datasets and configuration.models:
         stages += [build_tuning_assets, build_training_assets, build_evaluation_assets]
+    if configuration.datasets and configuration.ablations:
+        stages.append(build_ablation_assets)
     assets = [asset for build in stages for asset in build(deployment)]
     names = frozenset(asset.key.to_user_string() for asset in assets)
     jobs = build_jobs(names)

@@ -214,7 +214,7 @@ def read_with_model(model: ModelParameters, dataset: Dataset) -> dict[str, Any]:
     batch = feed.batch(feed.stretches("validation", on_stride_only=True))
     scaling = dataset.scaling("silence")
     scaled = (dataset.gather("silence", 0, dataset.steps) - scaling.center) / scaling.scale
-    read = feed.features[:, -scaled.shape[1] :].numpy()
+    read = feed.features.read(0, dataset.steps)[:, -scaled.shape[1] :].numpy()
     return {
         "streams": network.streams,
         "logits": list(network(batch).shape),

@@ -3,11 +3,15 @@
 from collections.abc import Iterator, Mapping
 from itertools import product
 
+from pydantic import ValidationError
+
 from trademl_assets.candles.parameters import CandleParameters
 from trademl_assets.datasets.parameters import DatasetParameters
+from trademl_assets.foundation.choice import NestedMistakes
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.grid.alignment import GridParameters
 from trademl_assets.long_term.parameters import LongTermParameters
+from trademl_assets.models.ablation import AblationParameters
 from trademl_assets.models.parameters import DistributionHead
 from trademl_assets.models.registry import ModelParameters
 from trademl_assets.order_book.compression import CompressionParameters, DistanceBins
@@ -184,6 +188,41 @@ def model_contradictions(
                 if not dataset.streams.has(stream):
                     problem = f"reads the stream {stream}, which {experiment} in datasets.yaml leaves out"
                     yield ("models", name, "parameters", stream), problem
+
+
+def ablation_contradictions(
+    ablations: Mapping[str, AblationParameters],
+    models: Mapping[str, ModelParameters],
+    datasets: Mapping[str, DatasetParameters],
+) -> Iterator[Contradiction]:
+    """Yield ablations of nothing, that change nothing, or whose parameters do not fit the model or a dataset."""
+    for name, ablation in ablations.items():
+        place, base = ("ablations", name), models.get(ablation.of)
+        if name in models:
+            yield place, f"models.yaml has a model {name}, too: give the ablation another name"
+        if base is None:
+            yield (*place, "of"), f"{ablation.of!r} is no model of models.yaml, which has {', '.join(models)}"
+            continue
+        try:
+            ablated = ablation.applied_to(base)
+        except ValidationError as error:
+            yield from ((("ablations", name, *where), problem) for where, problem in _details(error))
+            continue
+        if ablated == base:
+            yield (*place, "parameters"), f"leave {ablation.of} as it is: state what is taken away"
+        known = {problem for _, problem in model_contradictions({ablation.of: base}, datasets)}
+        for (_, *where), problem in model_contradictions({name: ablated}, datasets):
+            if problem not in known:
+                yield ("ablations", *where), problem
+
+
+def _details(error: ValidationError, place: tuple[str, ...] = ()) -> Iterator[Contradiction]:
+    for detail in error.errors():
+        where, cause = (*place, *map(str, detail["loc"])), detail.get("ctx", {}).get("error")
+        if isinstance(cause, NestedMistakes):
+            yield from _details(cause.error, where)
+        else:
+            yield where, detail["msg"].removeprefix("Value error, ")
 
 
 def search_contradictions(

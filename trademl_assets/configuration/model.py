@@ -1,5 +1,6 @@
 """The whole configuration: every package's own parameter models, composed into the shape of a deployment's folder."""
 
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -7,6 +8,7 @@ from pydantic import Field, model_validator
 from trademl_assets.candles.parameters import CandleParameters
 from trademl_assets.configuration.contradictions import (
     ContradictionsError,
+    ablation_contradictions,
     candle_contradictions,
     dataset_contradictions,
     grid_contradictions,
@@ -22,6 +24,7 @@ from trademl_assets.evaluation.judge import EvaluationParameters
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.grid.alignment import GridParameters
 from trademl_assets.long_term.parameters import LongTermParameters
+from trademl_assets.models.ablation import AblationParameters
 from trademl_assets.models.registry import ModelParameters
 from trademl_assets.order_book.sequence import OrderBookParameters
 from trademl_assets.sources.market import MarketParameters
@@ -43,6 +46,7 @@ class Configuration(Parameters):
         candles: Cadence of the candles and what a good month is.
         datasets: Datasets by experiment.
         models: Models by name.
+        ablations: Models that follow one of those but for what is taken away, by name.
         training: How models are trained.
         tuning: How hyper-parameters are searched.
         evaluation: How models are calibrated and judged.
@@ -57,6 +61,7 @@ class Configuration(Parameters):
     candles: CandleParameters
     datasets: dict[Name, DatasetParameters]
     models: dict[Name, ModelParameters]
+    ablations: dict[Name, AblationParameters]
     training: TrainingParameters
     tuning: StudyParameters
     evaluation: EvaluationParameters
@@ -70,6 +75,7 @@ class Configuration(Parameters):
             *long_term_contradictions(self.market, self.order_book.compression, self.long_term),
             *candle_contradictions(self.market, self.candles),
             *model_contradictions(self.models, self.datasets),
+            *ablation_contradictions(self.ablations, self.models, self.datasets),
             *thinning_contradictions(self.order_book, self.grid),
             *search_contradictions(self.models, self.training, self.datasets, self.tuning),
         ]
@@ -78,3 +84,9 @@ class Configuration(Parameters):
         if found:
             raise ContradictionsError(found)
         return self
+
+    @cached_property
+    def all_models(self) -> dict[str, ModelParameters]:
+        """Everything that is trained, by name: the models and their ablations."""
+        ablated = {name: each.applied_to(self.models[each.of]) for name, each in self.ablations.items()}
+        return {**self.models, **ablated}

@@ -23,9 +23,14 @@ class _StrictLoader(yaml.SafeLoader):
     """YAML 1.1 without its traps: repeated keys are refused, `1e-3` is a number, times of day stay text."""
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 def _mapping_without_repeats(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == _MERGE:  # `<<: *other` takes over what is not stated here
+            continue
         key = loader.construct_object(key_node)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)

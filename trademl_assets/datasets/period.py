@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl_assets.datasets.build import DatasetParts, make_clock, make_mask, make_price
+from trademl_assets.datasets.candle_inputs import CANDLE_ASSET, candle_partitions
 from trademl_assets.datasets.clock import ClockFits
 from trademl_assets.datasets.ingredients import Ingredients, read_ingredients
 from trademl_assets.datasets.inputs import GRID_ASSET
@@ -83,10 +84,8 @@ def _lead_in(store: ArtifactStore, parameters: DatasetParameters, first_day: dat
         + [extra.lookback for extra in parameters.streams.additional.values()]
     )
     wanted = -(-(reach + timedelta(seconds=parameters.sigma.long_window_seconds)) // DAY)
-    if parameters.series_from == "candles":
-        return int(wanted)
     there = 0
-    while there < wanted and store.manifest(GRID_ASSET, (first_day - (there + 1) * DAY).isoformat()) is not None:
+    while there < wanted and _is_there(store, parameters, first_day - (there + 1) * DAY):
         there += 1
     return there
 
@@ -94,8 +93,15 @@ def _lead_in(store: ArtifactStore, parameters: DatasetParameters, first_day: dat
 def _with_label_ends(store: ArtifactStore, parameters: DatasetParameters, last_day: date) -> date:
     """The day whose first step the labels that end at midnight are read from, where it is there."""
     following = last_day + DAY
-    there = parameters.series_from == "grid" and store.manifest(GRID_ASSET, following.isoformat()) is not None
-    return following if there else last_day
+    return following if _is_there(store, parameters, following) else last_day
+
+
+def _is_there(store: ArtifactStore, parameters: DatasetParameters, day: date) -> bool:
+    """Whether a day was materialised: its grid, or the months of all candles that it lies in."""
+    if parameters.series_from == "grid":
+        return store.manifest(GRID_ASSET, day.isoformat()) is not None
+    months = candle_partitions((day,), parameters.instruments)
+    return all(store.manifest(CANDLE_ASSET, key) is not None for key in months)
 
 
 def _one_block(days: int) -> BlocksSplitParameters:

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,22 @@ class StoredStreams:
             np.copyto(out[start : start + count], values if columns is None else values[..., columns])
             at += count
 
+    def contents(self, stream: str, number: int) -> tuple[str, str]:
+        """Name and hash of the bytes that a stream's values of grid day `number` follow from.
+
+        Two datasets that read the same bytes name the same: of a stream that a dataset owns the hash is that of its
+        file, whatever else the dataset holds.
+
+        Raises:
+            MissingPartitionError: The partition is gone.
+            CorruptArtifactError: The dataset was built again since it was opened.
+        """
+        if self._is_own(stream):
+            return "streams", self._own_content
+        key = f"{GRID_ASSET}/{self._days[number].isoformat()}"
+        pinned = self._upstream.get(key)
+        return key, self._store.require(*key.split("/")).content_hash if pinned is None else pinned
+
     def require_unchanged(self, asset: str, partition: str, pinned: str | None) -> None:
         """Look whether a partition still has the content it had; None asks for nothing.
 
@@ -106,6 +123,12 @@ class StoredStreams:
         """
         if pinned is not None:
             refuse_changed(self._experiment, {f"{asset}/{partition}": pinned}, self._store.upstream(asset, [partition]))
+
+    @cached_property
+    def _own_content(self) -> str:
+        found = self._store.require(DATASET_ASSET, self._experiment).files["streams"].sha256
+        self.require_unchanged(DATASET_ASSET, self._experiment, self._content_hash)
+        return found
 
     def _is_own(self, stream: str) -> bool:
         return bool(self._described[stream]["lies_in"] == DATASET_ASSET)

@@ -111,6 +111,11 @@ class Dataset(DatasetFacts):
             content_hash=self._content_hash,
         )
 
+    @property
+    def store(self) -> ArtifactStore:
+        """Where it lies."""
+        return self._store
+
     def window_ends(self, stream: str, steps: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) ends (exclusive), in stored rows of a stream, of what is known of it by samples at `steps` (n,).
 

@@ -1,22 +1,19 @@
 """Pictures of ageing as PNG bytes: the curve of the frozen model by age, and its gain by regime."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from trademl_assets.evaluation.ageing import AgedGain, Ageing
+from trademl_assets.evaluation.figures import new_figure, render_png
 
 AHEAD, HINDSIGHT, UNJUDGED, FIT = "#2f6db3", "#b3362f", "#8a8f98", "#3f7f53"
 
 
 def draw_ageing(ageing: Ageing) -> bytes:
     """Gain by days since the end of training with intervals, blocks in hindsight apart, the fitted decay; by regime."""
-    figure = Figure(figsize=(7.2, 4.8 if ageing.regimes else 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 4.8 if ageing.regimes else 3.2)
     if ageing.regimes:
         upper, lower = figure.subplots(2, 1, height_ratios=[3, 1 + 0.3 * len(ageing.regimes)])
         _draw_regimes(lower, ageing.regimes)
@@ -37,7 +34,7 @@ def draw_ageing(ageing: Ageing) -> bytes:
     upper.set_ylabel(f"gain over the\n{ageing.reference}, nats")
     if upper.get_legend_handles_labels()[0]:
         upper.legend(fontsize=8, frameon=False)
-    return _png(figure)
+    return render_png(figure)
 
 
 def _draw_points(axes: Axes, points: Sequence[AgedGain], colour: str, label: str) -> None:
@@ -69,14 +66,3 @@ def _draw_regimes(axes: Axes, regimes: Sequence[AgedGain]) -> None:
     axes.set_yticks(range(len(regimes)), names, fontsize=8)
     axes.set_ylim(-0.6, len(regimes) - 0.4)
     axes.set_xlabel("gain by regime, nats a decision")
-
-
-def _png(figure: Figure) -> bytes:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8)
-        axes.xaxis.label.set_fontsize(9)
-        axes.yaxis.label.set_fontsize(9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()

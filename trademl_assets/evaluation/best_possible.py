@@ -14,6 +14,8 @@ from trademl_assets.scoring.metrics import log_losses
 
 Floats = NDArray[np.float64]
 OPTIMUM_KEYS = ("optimum", "returns_only", "volatility")
+CEILING = "ceiling"
+"""Name of the best forecast that reads no more than the model; it is there where it is known."""
 MICROSECONDS_PER_DAY = 86_400 * MICROSECONDS_PER_SECOND
 
 
@@ -27,6 +29,7 @@ class BestPossible:
         returns_only_share: Ceiling of a model that knows the returns alone.
         margin: share - returns_only_share; above 0 the book is being read.
         margin_low, margin_high: Interval of the margin, from the same days.
+        ceiling: Share of the best forecast that reads no more than the model; None where it is not known.
         attainable_nats: mean KL(p*||volatility prior).
         optimum_log_loss: Log-loss of the optimum on the labels that came true.
         days: Days of the test block.
@@ -39,6 +42,7 @@ class BestPossible:
     margin: float
     margin_low: float
     margin_high: float
+    ceiling: float | None
     attainable_nats: float
     optimum_log_loss: float
     days: int
@@ -61,7 +65,7 @@ def judge_against_optimum(
         probabilities: (N, C) of the model.
         labels: (N,).
         t0_us: (N,) decision times, microseconds.
-        optimum: `optimum`, `returns_only` and `volatility`, each (N, C).
+        optimum: `optimum`, `returns_only`, `volatility` and perhaps `ceiling`, each (N, C).
         minimum_attainable_nats: Mean KL(p*||volatility prior) below which there is nothing to reach.
         replicates: Resamples of days.
         confidence: Of the intervals.
@@ -70,14 +74,8 @@ def judge_against_optimum(
     Raises:
         EvaluationError: A forecast is missing or of another shape.
     """
-    for key in OPTIMUM_KEYS:
-        found = optimum[key].shape if key in optimum else "nothing"
-        if found != probabilities.shape:
-            raise EvaluationError(f"optimal probabilities {key!r}: expected shape {probabilities.shape}, found {found}")
-    best = np.asarray(optimum["optimum"], dtype=np.float64)
-    losses = np.stack(
-        [kl_divergences(best, q) for q in (probabilities, optimum["returns_only"], optimum["volatility"])], axis=1
-    )
+    columns = divergences(probabilities, optimum)
+    losses = np.stack([columns[name] for name in ("model", "returns_only", "volatility")], axis=1)
     if losses[:, 2].mean() < minimum_attainable_nats:
         return None
     days, day_of = np.unique(np.asarray(t0_us) // MICROSECONDS_PER_DAY, return_inverse=True)
@@ -87,6 +85,7 @@ def judge_against_optimum(
     sums = daily[drawn].sum(axis=1)
     shares, totals = 1 - sums[:, :2] / sums[:, 2:], daily.sum(axis=0)
     share, returns_only = (float(1 - totals[column] / totals[2]) for column in (0, 1))
+    ceiling = float(1 - columns[CEILING].sum() / totals[2]) if CEILING in columns else None
     low, high = interval(shares[:, 0], confidence)
     margin_low, margin_high = interval(shares[:, 0] - shares[:, 1], confidence)
     return BestPossible(
@@ -97,7 +96,27 @@ def judge_against_optimum(
         margin=share - returns_only,
         margin_low=margin_low,
         margin_high=margin_high,
+        ceiling=ceiling,
         attainable_nats=float(losses[:, 2].mean()),
-        optimum_log_loss=float(log_losses(best, np.asarray(labels)).mean()),
+        optimum_log_loss=float(log_losses(np.asarray(optimum["optimum"]), np.asarray(labels)).mean()),
         days=len(days),
     )
+
+
+def divergences(probabilities: Floats, optimum: Mapping[str, Floats]) -> dict[str, Floats]:
+    """KL(p*||q) in nats at each decision, (N,), of `model` and of every forecast beside the optimum.
+
+    Args:
+        probabilities: (N, C) of the model.
+        optimum: As `judge_against_optimum`.
+
+    Raises:
+        EvaluationError: A forecast is missing or of another shape.
+    """
+    for key in dict.fromkeys((*OPTIMUM_KEYS, *optimum)):
+        found = optimum[key].shape if key in optimum else "nothing"
+        if found != probabilities.shape:
+            raise EvaluationError(f"optimal probabilities {key!r}: expected shape {probabilities.shape}, found {found}")
+    best = np.asarray(optimum["optimum"], dtype=np.float64)
+    others = {name: each for name, each in optimum.items() if name != "optimum"}
+    return {name: kl_divergences(best, each) for name, each in {"model": probabilities, **others}.items()}

@@ -24,12 +24,14 @@ class ComparisonParameters(Parameters):
     """How models and trials are compared.
 
     The best model is left out of the confidence set with chance `set_level`. Whether the choice among trials was luck
-    is judged on `overfitting_groups` groups of days (even) from `minimum_trials` completed trials on.
+    is judged on `overfitting_groups` groups of days (even) from `minimum_trials` completed trials on. Of every model
+    the last `kept_versions` evaluations are kept, so that it can be said what changed.
     """
 
     set_level: float = Field(gt=0, lt=1)
     overfitting_groups: int = Field(ge=2, le=20)
     minimum_trials: int = Field(ge=2)
+    kept_versions: int = Field(ge=2)
 
     @field_validator("overfitting_groups")
     @classmethod

@@ -35,7 +35,8 @@ def confidence_set(losses: Floats, mean_block: float, *, level: float, replicate
         replicates: Of the stationary bootstrap.
         seed: Of its blocks.
     """
-    errors = mean_errors(losses, mean_block, replicates=replicates, seed=seed)
+    apart = losses - losses.mean(axis=1, keepdims=True)  # what all models share tells none from the others
+    errors = mean_errors(apart, mean_block, replicates=replicates, seed=seed)
     order, p_values = eliminate(losses.mean(axis=0), errors)
     members = tuple(number for number, p_value in enumerate(p_values) if p_value > level)
     return ConfidenceSet(members, tuple(p_values.tolist()), tuple(order))

@@ -14,9 +14,10 @@ from trademl_assets.evaluation.best_possible import judge_against_optimum
 from trademl_assets.evaluation.bootstrap import metric_intervals
 from trademl_assets.evaluation.comparison import ComparisonParameters
 from trademl_assets.evaluation.honesty import judge_cells, judge_conformal
-from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference
+from trademl_assets.evaluation.judgement import DayGain, Judgement, PartScores, stronger_reference, volatility_skills
 from trademl_assets.evaluation.money import MoneyParameters
-from trademl_assets.evaluation.references import VOLATILITY_REFERENCES, baseline_losses
+from trademl_assets.evaluation.references import baseline_losses
+from trademl_assets.evaluation.regimes import score_regimes
 from trademl_assets.evaluation.resampling import Resampling
 from trademl_assets.evaluation.skill import judge_skills, measure_dependence
 from trademl_assets.evaluation.verdict import decide
@@ -24,6 +25,7 @@ from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.scoring import metrics
 from trademl_assets.scoring.baselines import BaselineParameters
+from trademl_assets.scoring.bins import equal_width_edges
 from trademl_assets.scoring.calibration import Calibration, CalibrationParameters
 from trademl_assets.scoring.calibration_gate import GateParameters
 from trademl_assets.scoring.conformal import ConformalParameters
@@ -85,6 +87,7 @@ def judge_model(
     *,
     class_names: Sequence[str],
     optimum: Mapping[str, Floats] | None = None,
+    more_baselines: Mapping[str, Floats] | None = None,
 ) -> Judgement:
     """Judge a model on the test part of its calibrated predictions.
 
@@ -97,6 +100,7 @@ def judge_model(
         class_names: (C,) names of the classes.
         optimum: For a planted market: `optimum`, `returns_only`, `volatility`, each (N, C) at the test decisions in the
             order of `decisions(predictions)`.
+        more_baselines: Further baselines by name, as (N, C) probabilities at the same decisions; None for none.
 
     Raises:
         EvaluationError: There is no test part, or shapes do not fit.
@@ -114,6 +118,7 @@ def judge_model(
         classes=len(class_names),
         boundaries_bps=boundaries_bps,
         parameters=parameters.baselines,
+        more=more_baselines,
     )
     skills = judge_skills(
         losses,
@@ -129,7 +134,7 @@ def judge_model(
         calibration,
         parts[-1].effective_samples,
         dependence.blocks,
-        skills[: len(VOLATILITY_REFERENCES)],
+        volatility_skills(skills),
         minimum_effective_test=parameters.minimum_effective_test,
         minimum_blocks=parameters.minimum_blocks,
         significance_level=parameters.significance_level,
@@ -148,13 +153,14 @@ def judge_model(
             seed=parameters.seed,
         )
     confusion = metrics.confusion_matrix(probabilities["after"], labels)
+    gains = baselines[stronger_reference(skills).baseline] - losses
     return Judgement(
         verdict=verdict,
         sentence=sentence,
         class_names=tuple(class_names),
         parts=parts,
         skills=skills,
-        days=_daily_gains(rows, baselines[stronger_reference(skills).baseline] - losses),
+        days=_daily_gains(rows, gains),
         intervals=metric_intervals(
             probabilities["after"],
             labels,
@@ -183,6 +189,7 @@ def judge_model(
         best=best,
         cells=judge_cells(rows, parameters.calibration_gate, parameters.seed),
         sets=judge_conformal(predictions, parameters.conformal, parameters.seed),
+        regimes=score_regimes(rows, gains, boundaries_bps),
     )
 
 
@@ -229,7 +236,7 @@ def _score_part(predictions: pl.DataFrame, part: str, boundaries_bps: Sequence[f
 
 
 def _class_scores(probabilities: Floats, labels: NDArray[np.int64], confusion: Floats) -> dict[str, list[float]]:
-    edges = metrics.equal_width_edges()
+    edges = equal_width_edges()
     errors = [
         metrics.reliability_curve(column, (labels == number).astype(np.float64), edges).expected_error()
         for number, column in enumerate(probabilities.T)

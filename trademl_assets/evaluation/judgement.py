@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from trademl_assets.evaluation.best_possible import BestPossible
 from trademl_assets.evaluation.references import VOLATILITY_REFERENCES
+from trademl_assets.evaluation.regimes import RegimeScores
 from trademl_assets.evaluation.skill import Dependence, Skill
 from trademl_assets.evaluation.verdict import Verdict
 from trademl_assets.scoring.calibration_gate import CalibrationCell
@@ -68,6 +69,7 @@ class Judgement:
         best: Comparison with the optimum, None where no optimum is known or there is no signal.
         cells: Calibration of every class in every regime on the test part.
         sets: Conformal sets on the test part: `split` and `adaptive`; empty where there is no calibration part.
+        regimes: Scores of the test part in every regime.
     """
 
     verdict: Verdict
@@ -86,6 +88,7 @@ class Judgement:
     best: BestPossible | None
     cells: tuple[CalibrationCell, ...] = ()
     sets: dict[str, SetQuality] = field(default_factory=dict)
+    regimes: tuple[RegimeScores, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -119,4 +122,10 @@ class Judgement:
 
 def stronger_reference(skills: Sequence[Skill]) -> Skill:
     """Of the forecasts that know the volatility alone the one that is harder to beat."""
-    return min(skills[: len(VOLATILITY_REFERENCES)], key=lambda skill: skill.difference)
+    return min(volatility_skills(skills), key=lambda skill: skill.difference)
+
+
+def volatility_skills(skills: Sequence[Skill]) -> tuple[Skill, ...]:
+    """Skills over the forecasts that know the volatility alone; the class prior joins them where there is but one."""
+    known = tuple(skill for skill in skills if skill.baseline in VOLATILITY_REFERENCES)
+    return known if len(known) > 1 else tuple(skills[:2])

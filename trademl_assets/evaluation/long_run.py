@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 Floats = NDArray[np.float64]
+LEAST_REACHES = 4
+"""Reaches of the dependence that a sample must hold: a longer one could not be told from a trend."""
+LEAST_BLOCKS = 16
+"""Blocks below which their correlation is noise: the stated block then stands."""
+MOST_CORRELATION = 0.97
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,37 @@ def long_run_variance(values: Floats, bandwidth: float) -> LongRunVariance:
     return LongRunVariance(variance, float(max(freedom - 1, 1.0)))
 
 
+def memory_rows(values: Floats, block: float) -> float:
+    """Rows that a sum over dependent values has to reach over: at least a block.
+
+    Gains follow the volatility, which stays for days, so that a block of stated length may be too short. The reach is
+    that of Bartlett weights for a process of first order (Andrews 1991) fitted to means over blocks; their correlation,
+    the mean of the columns', is corrected for the shortness of the sample (Kendall 1954).
+
+    Args:
+        values: (N, K) in time order.
+        block: Rows whose means are compared; known reach of the dependence.
+
+    Returns:
+        Rows, at most a quarter of the sample unless a block is longer.
+    """
+    rows, width = len(values), max(int(np.ceil(block)), 1)
+    blocks = rows // width
+    most = rows / LEAST_REACHES
+    if blocks < LEAST_BLOCKS:
+        return float(width)
+    means = values[: blocks * width].reshape(blocks, width, -1).mean(axis=1)
+    centred = means - means.mean(axis=0)
+    squares = (centred**2).sum(axis=0)
+    varied = squares > 0
+    if not varied.any():
+        return float(width)
+    found = float(((centred[1:] * centred[:-1]).sum(axis=0)[varied] / squares[varied]).mean())
+    correlation = float(np.clip(found + (1 + 3 * found) / blocks, 0.0, MOST_CORRELATION))
+    reach: float = 1.1447 * (4 * correlation**2 / (1 - correlation**2) ** 2 * blocks) ** (1 / 3)
+    return max(float(width), min(reach * width, most))
+
+
 def least_detectable_gain(differences: Floats, block: float, *, confidence: float, power: float) -> float:
     """Smallest true mean gain (nats) that a test at this confidence would see with this power.
 
@@ -59,7 +95,7 @@ def least_detectable_gain(differences: Floats, block: float, *, confidence: floa
         power: Chance of being seen.
     """
     found = long_run_variance(differences[:, None], block)
-    quantiles = student.ppf([(1 + confidence) / 2, power], found.freedom)
+    quantiles = scipy.stats.t.ppf([(1 + confidence) / 2, power], found.freedom)
     return float(quantiles.sum() * np.sqrt(found.variance[0] / len(differences)))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from trademl_assets.evaluation.long_run import long_run_variance, memory_rows
 from trademl_assets.evaluation.significance import bootstrap_means
 
 Floats = NDArray[np.float64]
@@ -31,13 +32,30 @@ def stationary_variance(values: Floats, mean_block: float) -> Floats:
     return np.asarray(np.maximum(covariances[0] + 2 * bootstrap_weights(rows, mean_block) @ covariances[1:], 0.0))
 
 
+def memory_factors(values: Floats, block: float) -> Floats:
+    """(K,) by how much the variance of each mean is larger over the memory of its column than over a block; at least 1.
+
+    Args:
+        values: (T, K) in time order.
+        block: Rows.
+    """
+    factors = np.ones(values.shape[1])
+    for number, column in enumerate(values.T):
+        reach = memory_rows(column[:, None], block)
+        if reach > block:
+            far, near = (float(long_run_variance(column[:, None], width).variance[0]) for width in (reach, block))
+            factors[number] = max(far / near, 1.0) if near > 0 else 1.0
+    return factors
+
+
 def mean_errors(values: Floats, mean_block: float, *, replicates: int, seed: int) -> Floats:
     """(R, K) errors of the means of dependent values, as wide as a test of the right size needs.
 
     Errors of the stationary block bootstrap are too narrow by what taking the mean out removes from the variance, and
     know nothing of the variance being estimated itself. They are divided by the first, and multiplied by draws of
     sqrt(nu / chi2(nu)) for the second, nu being the degrees of freedom of the weighted sum of autocovariances: the
-    bootstrap's counterpart of a t distribution in place of a normal one.
+    bootstrap's counterpart of a t distribution in place of a normal one. Where a column remembers longer than a block,
+    its errors are widened by that, too.
 
     Args:
         values: (T, K) in time order.
@@ -51,4 +69,5 @@ def mean_errors(values: Floats, mean_block: float, *, replicates: int, seed: int
     keep = 1 - 1 / float(np.clip(mean_block, 1, rows))
     freedom = max(rows * (1 - keep**2) / (1 + keep**2), 1.0)
     draws = np.random.default_rng([seed, 1]).chisquare(freedom, size=errors.shape)
-    return np.asarray(errors / np.sqrt(1 - missing) * np.sqrt(freedom / draws))
+    widened = np.sqrt(memory_factors(values, mean_block) / (1 - missing))
+    return np.asarray(errors * widened * np.sqrt(freedom / draws))

@@ -1,10 +1,6 @@
 """Picture of what acting on probabilities earns, as PNG bytes."""
 
-import io
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
+from trademl_assets.evaluation.figures import new_figure, render_png
 from trademl_assets.evaluation.money_results import Money
 
 COLOURS = ("#2f6db3", "#d0772b", "#3f7f53", "#8a5fb0", "#b3362f")
@@ -13,8 +9,7 @@ UNJUDGED = "#8a8f98"
 
 def draw_money(money: Money) -> bytes:
     """Mean result of a round trip at every threshold, before costs and at every level of costs, with intervals."""
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 3.4)
     axes = figure.subplots()
     traded = [each for each in money.thresholds if each.gross_bps is not None]
     levels = ["before costs", *(after.name for after in traded[0].after)] if traded else []
@@ -41,10 +36,4 @@ def draw_money(money: Money) -> bytes:
         axes.legend(fontsize=8, frameon=False)
     else:
         axes.text(0.5, 0.5, "nothing would have been traded", ha="center", transform=axes.transAxes)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(labelsize=8)
-    axes.yaxis.label.set_fontsize(9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    return render_png(figure)

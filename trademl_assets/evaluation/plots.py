@@ -1,20 +1,19 @@
 """Pictures of a judgement as PNG bytes, without dates or program versions, so that equal input gives equal bytes."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
+from trademl_assets.evaluation.figures import new_figure, render_png
 from trademl_assets.evaluation.skill import Skill
 from trademl_assets.scoring import metrics
+from trademl_assets.scoring.bins import equal_width_edges
 from trademl_assets.scoring.predictions import class_columns
 
 Floats = NDArray[np.float64]
@@ -47,9 +46,9 @@ def draw_reliability(rows: pl.DataFrame, independent_share: float) -> bytes:
         rows: Judged decisions: label, before_*, after_*.
         independent_share: Independent labels over all labels, which widens the band where a perfect model would lie.
     """
-    figure = _figure(4.6, 4.6)
+    figure = new_figure(4.6, 4.6)
     upper, lower = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
-    labels, edges = rows["label"].to_numpy(), metrics.equal_width_edges()
+    labels, edges = rows["label"].to_numpy(), equal_width_edges()
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", label="perfect")
     for stage, colour in (("before", BEFORE), ("after", AFTER)):
         probabilities = class_columns(rows, stage)
@@ -68,7 +67,7 @@ def draw_reliability(rows: pl.DataFrame, independent_share: float) -> bytes:
     lower.set_xlabel("probability of the most probable class")
     lower.set_ylabel("decisions")
     lower.set_xlim(0, 1)
-    return _png(figure)
+    return render_png(figure)
 
 
 def draw_class_reliability(rows: pl.DataFrame, class_names: Sequence[str], independent_share: float) -> bytes:
@@ -76,13 +75,13 @@ def draw_class_reliability(rows: pl.DataFrame, class_names: Sequence[str], indep
     probabilities, labels = class_columns(rows, "after"), rows["label"].to_numpy()
     down = -(-len(class_names) // COLUMNS)
     across = -(-len(class_names) // down)
-    figure = _figure(2.3 * across, 2.3 * down + 0.2)
+    figure = new_figure(2.3 * across, 2.3 * down + 0.2)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(class_names) :]:
         axes.set_visible(False)
     for number, (axes, name) in enumerate(zip(grid.flat, class_names, strict=False)):
         came_true = (labels == number).astype(np.float64)
-        curve = metrics.reliability_curve(probabilities[:, number], came_true, metrics.equal_width_edges())
+        curve = metrics.reliability_curve(probabilities[:, number], came_true, equal_width_edges())
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
         _draw_band(axes, curve, independent_share)
         _draw_curve(axes, curve, AFTER, None)
@@ -91,7 +90,7 @@ def draw_class_reliability(rows: pl.DataFrame, class_names: Sequence[str], indep
         axes.set_ylim(0, 1)
     figure.supxlabel("predicted probability", fontsize=9)
     figure.supylabel("share that came true", fontsize=9)
-    return _png(figure)
+    return render_png(figure)
 
 
 def draw_confusion(confusion: Sequence[Sequence[float]], class_names: Sequence[str]) -> bytes:
@@ -99,7 +98,7 @@ def draw_confusion(confusion: Sequence[Sequence[float]], class_names: Sequence[s
     counts = np.asarray(confusion, dtype=np.float64)
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
-    figure = _figure(1.6 + 0.62 * len(class_names), 1.2 + 0.5 * len(class_names))
+    figure = new_figure(1.6 + 0.62 * len(class_names), 1.2 + 0.5 * len(class_names))
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), count in np.ndenumerate(counts):
@@ -110,12 +109,12 @@ def draw_confusion(confusion: Sequence[Sequence[float]], class_names: Sequence[s
     axes.set_xlabel("most probable class, bps")
     axes.set_ylabel("class that came true, bps")
     axes.spines[:].set_visible(False)
-    return _png(figure)
+    return render_png(figure)
 
 
 def draw_learning_curves(curves: Sequence[LearningCurve]) -> bytes:
     """Training (dashed) and validation loss of every member; a dot marks the epoch whose weights were kept."""
-    figure = _figure(6.4, 3.2)
+    figure = new_figure(6.4, 3.2)
     axes = figure.subplots()
     for number, curve in enumerate(curves):
         colour = f"C{number % 10}"
@@ -127,16 +126,17 @@ def draw_learning_curves(curves: Sequence[LearningCurve]) -> bytes:
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss, nats")
     axes.legend(fontsize=7, frameon=False, ncols=2)
-    return _png(figure)
+    return render_png(figure)
 
 
 def draw_class_distribution(distribution: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> bytes:
     """Share of every class in each part of the dataset."""
-    figure = _figure(6.4, 3.0)
+    figure = new_figure(6.4, 3.0)
     axes = figure.subplots()
     width = 0.84 / max(len(distribution), 1)
-    for number, (part, found) in enumerate(distribution.items()):
-        counts = np.asarray(found, dtype=np.float64)
+    order = [*(part for part in PARTS if part in distribution), *(part for part in distribution if part not in PARTS)]
+    for number, part in enumerate(order):
+        counts = np.asarray(distribution[part], dtype=np.float64)
         places = np.arange(len(counts)) + (number - (len(distribution) - 1) / 2) * width
         label = f"{part} ({counts.sum():.0f})"
         axes.bar(places, counts / max(counts.sum(), 1), width=width, color=PARTS.get(part, GREY), label=label)
@@ -144,12 +144,12 @@ def draw_class_distribution(distribution: Mapping[str, Sequence[int]], class_nam
     axes.set_xlabel("return over the horizon, bps")
     axes.set_ylabel("share of decisions")
     axes.legend(fontsize=8, frameon=False)
-    return _png(figure)
+    return render_png(figure)
 
 
 def draw_skills(skills: Sequence[Skill], confidence: float) -> bytes:
     """Gain in log-loss over every baseline with its interval."""
-    figure = _figure(6.4, 0.7 + 0.42 * len(skills))
+    figure = new_figure(6.4, 0.7 + 0.42 * len(skills))
     axes = figure.subplots()
     for place, skill in enumerate(reversed(skills)):
         colour = AFTER if skill.low > 0 else WARN if skill.high < 0 else GREY
@@ -159,7 +159,7 @@ def draw_skills(skills: Sequence[Skill], confidence: float) -> bytes:
     axes.set_yticks(range(len(skills)), [skill.baseline for skill in reversed(skills)], fontsize=9)
     axes.set_ylim(-0.6, len(skills) - 0.4)
     axes.set_xlabel(f"log-loss of the baseline minus the model's, nats a decision ({confidence:.0%} interval)")
-    return _png(figure)
+    return render_png(figure)
 
 
 def draw_ranking(ranking: pl.DataFrame) -> bytes:
@@ -170,7 +170,7 @@ def draw_ranking(ranking: pl.DataFrame) -> bytes:
     Args:
         ranking: Table of `rank_models`.
     """
-    figure = _figure(6.8, 1.1 + 0.42 * ranking.height)
+    figure = new_figure(6.8, 1.1 + 0.42 * ranking.height)
     axes = figure.subplots()
     rows = ranking.sort("rank", descending=True).to_dicts()
     for place, row in enumerate(rows):
@@ -185,7 +185,7 @@ def draw_ranking(ranking: pl.DataFrame) -> bytes:
     axes.set_yticks(range(len(rows)), [f"{row['model']}: {row['verdict']}" for row in rows], fontsize=9)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("gain in log-loss over the volatility reference, nats a decision")
-    return _png(figure)
+    return render_png(figure)
 
 
 def draw_controls(table: pl.DataFrame) -> bytes:
@@ -194,7 +194,7 @@ def draw_controls(table: pl.DataFrame) -> bytes:
     Args:
         table: Rows of `CONTROL_SCHEMA`.
     """
-    figure = _figure(6.4, 0.9 + 0.42 * table.height)
+    figure = new_figure(6.4, 0.9 + 0.42 * table.height)
     axes = figure.subplots()
     rows = table.reverse().to_dicts()
     for place, row in enumerate(rows):
@@ -210,12 +210,12 @@ def draw_controls(table: pl.DataFrame) -> bytes:
     axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("gain in log-loss over the class prior, nats a decision")
-    return _png(figure)
+    return render_png(figure)
 
 
 def draw_daily_gain(days: Sequence[str], gains: Sequence[float], reference: str) -> bytes:
     """Mean gain over the reference on every test day, with its running mean."""
-    figure = _figure(6.4, 2.8)
+    figure = new_figure(6.4, 2.8)
     axes = figure.subplots()
     values = np.asarray(gains, dtype=np.float64)
     axes.bar(range(len(values)), values, color=np.where(values > 0, AFTER, WARN).tolist(), width=0.7)
@@ -226,14 +226,14 @@ def draw_daily_gain(days: Sequence[str], gains: Sequence[float], reference: str)
     axes.set_xticks(shown.tolist(), [days[place][2:] for place in shown], rotation=30)
     axes.set_ylabel(f"gain over the\n{reference}, nats")
     axes.legend(fontsize=8, frameon=False)
-    return _png(figure)
+    return render_png(figure)
 
 
 def _draw_band(axes: Axes, curve: metrics.ReliabilityCurve, independent_share: float) -> None:
     """Shade where 95 % of a perfect model's dots lie, by the normal approximation on independent labels."""
     filled = curve.count > 0
     predicted, independent = curve.predicted[filled], curve.count[filled] * independent_share
-    half = norm.ppf(0.975) * np.sqrt(predicted * (1 - predicted) / np.maximum(independent, 1.0))
+    half = ndtri(0.975) * np.sqrt(predicted * (1 - predicted) / np.maximum(independent, 1.0))
     low, high = np.clip(predicted - half, 0, 1), np.clip(predicted + half, 0, 1)
     axes.fill_between(predicted, low, high, color=GREY, alpha=0.22, linewidth=0, label="a perfect model's, 95 %")
 
@@ -243,20 +243,3 @@ def _draw_curve(axes: Axes, curve: metrics.ReliabilityCurve, colour: str, label:
     predicted, observed, count = (values[filled] for values in (curve.predicted, curve.observed, curve.count))
     axes.plot(predicted, observed, color=colour, linewidth=1.2, label=label)
     axes.scatter(predicted, observed, s=8 + 120 * count / count.sum(), color=colour, alpha=0.75, linewidths=0)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _png(figure: Figure) -> bytes:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8)
-        axes.xaxis.label.set_fontsize(9)
-        axes.yaxis.label.set_fontsize(9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()

@@ -1,6 +1,6 @@
 """The baselines on the judged decisions, each fitted on training rows alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -18,8 +18,10 @@ from trademl_assets.scoring.baselines import (
 )
 
 Floats = NDArray[np.float64]
-VOLATILITY_REFERENCES = ("volatility prior", "scaled-return prior")
-"""Forecasts that know the volatility alone, by bins and by scaling: skill means to beat both."""
+VOLATILITY_REFERENCES = ("volatility prior", "scaled-return prior", "symmetric-return prior")
+"""Forecasts that know the volatility alone: by bins, by scaling, and by scaling returns of both signs alike; skill
+means to beat all. Few training days give the first two a direction of their own, which is noise, and a model that
+merely has none would beat them."""
 
 
 def baseline_losses(
@@ -30,10 +32,11 @@ def baseline_losses(
     classes: int,
     boundaries_bps: Sequence[float] | Floats | None,
     parameters: BaselineParameters,
+    more: Mapping[str, Floats] | None = None,
 ) -> dict[str, Floats]:
     """Log-losses (N,) of every baseline by name, `VOLATILITY_REFERENCES` first.
 
-    Classes that are not cut by the return have no scaled-return prior; the class prior stands in its place.
+    Classes that are not cut by the return have no scaled returns; the class prior stands in their place.
 
     Args:
         rows: The judged decisions: t0, sigma_bps.
@@ -42,6 +45,7 @@ def baseline_losses(
         classes: Number of classes C.
         boundaries_bps: (C - 1,) class edges; None where the classes are not cut by the return.
         parameters: Bins and smoothing.
+        more: Further baselines by name, as (N, C) probabilities in `rows`; None for none.
     """
     smoothing = parameters.pseudo_counts
     on_stride = index.filter("on_stride").sort("t0")
@@ -56,8 +60,14 @@ def baseline_losses(
     asked = rows["sigma_bps"].to_numpy()
     forecasts = {"volatility prior": binned.predict(asked)}
     if boundaries_bps is not None:
-        scaled = fit_scaled_return_prior(sigma, train["return_bps"].to_numpy(), prior, boundaries_bps, smoothing)
-        forecasts["scaled-return prior"] = scaled.predict(asked)
+        returns = train["return_bps"].to_numpy()
+        scaled = fit_scaled_return_prior(sigma, returns, prior, boundaries_bps, smoothing)
+        both = (np.tile(sigma, 2), np.append(returns, -returns))
+        symmetric = fit_scaled_return_prior(*both, prior, boundaries_bps, smoothing)
+        forecasts |= {
+            "scaled-return prior": scaled.predict(asked),
+            "symmetric-return prior": symmetric.predict(asked),
+        }
     forecasts |= {
         "class prior": np.tile(prior, (len(labels), 1)),
         "persistence": fit_persistence(last_of_train, truth, classes, smoothing).predict(last),
@@ -66,6 +76,7 @@ def baseline_losses(
     known, seen = (summary_features(frame, on_stride) for frame in (train, rows))
     logistic = fit_logistic(known, truth, classes, parameters.logistic_penalty, smoothing)
     forecasts["logistic regression"] = logistic.predict(seen)
+    forecasts |= more or {}
     return {name: metrics.log_losses(forecast, labels) for name, forecast in forecasts.items()}
 
 

@@ -1,12 +1,8 @@
 """The report page: one self-contained HTML text with its pictures inside, equal for equal input."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any
 
-import jinja2
 import polars as pl
 
 from trademl_assets.evaluation import plots
@@ -15,19 +11,20 @@ from trademl_assets.evaluation.ageing_plots import draw_ageing
 from trademl_assets.evaluation.judge import decisions
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.money_plots import draw_money
-from trademl_assets.evaluation.money_results import Figure, Money
+from trademl_assets.evaluation.money_results import Money
+from trademl_assets.evaluation.pages import as_urls, render_page
 from trademl_assets.evaluation.report_sections import (
     CLASS_METRICS,
     METRICS,
     ageing_lines,
     cell_table,
+    class_accuracies,
     class_rows,
     detectable,
     findings,
     interval_rows,
 )
 from trademl_assets.evaluation.search_honesty import SearchHonesty
-from trademl_assets.tuning.history import draw_history
 
 SECONDS_PER_HOUR = 3600
 
@@ -54,6 +51,7 @@ class ReportMaterial:
         class_distribution: Part -> decisions of every class.
         learning_curves: Of every member.
         trials: Table of the study, empty where nothing was searched.
+        study_pictures: Of the study, by name.
         study_note: What the study did, one sentence.
         search: Whether its choice was luck.
         lineage: Artifacts from the model down to its sources.
@@ -67,6 +65,7 @@ class ReportMaterial:
     class_distribution: Mapping[str, Sequence[int]]
     learning_curves: Sequence[plots.LearningCurve]
     trials: pl.DataFrame
+    study_pictures: Mapping[str, bytes]
     study_note: str
     search: SearchHonesty
     lineage: Sequence[LineageRow]
@@ -85,16 +84,8 @@ def render_report(
         ageing: How the model ages.
         money: What acting on its probabilities earns.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read_template),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "signed": _signed, "setting": _setting, "p": _p_text}
-    environment.filters |= {"share": _share, "figure": _figure, "ends": _ends}
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         judgement=judgement,
         material=material,
         ageing=ageing,
@@ -106,7 +97,7 @@ def render_report(
         intervals=interval_rows(judgement),
         class_metrics=tuple(CLASS_METRICS.values()),
         class_intervals=class_rows(judgement),
-        images=_as_urls(
+        images=as_urls(
             _draw(judgement, decisions(predictions), material)
             | {"ageing": draw_ageing(ageing), "money": draw_money(money)}
         ),
@@ -114,6 +105,8 @@ def render_report(
         block_hours=judgement.dependence.block_seconds / SECONDS_PER_HOUR,
         level=f"{judgement.confidence:.0%}",
         trials=material.trials.to_dicts(),
+        study_images=as_urls(material.study_pictures),
+        class_accuracies=class_accuracies(judgement.confusion),
     )
 
 
@@ -133,50 +126,4 @@ def _draw(judgement: Judgement, rows: pl.DataFrame, material: ReportMaterial) ->
     }
     if material.learning_curves:
         drawn["learning"] = plots.draw_learning_curves(material.learning_curves)
-    if material.trials.height:
-        drawn["study"] = draw_history(material.trials)
     return drawn
-
-
-def _as_urls(drawn: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in drawn.items()}
-
-
-def _read_template(name: str) -> str:
-    return resources.files("trademl_assets.evaluation").joinpath(name).read_text(encoding="utf-8")
-
-
-def _number(value: Any, digits: int = 4) -> str:
-    """Text of a number in a table; a dash for none, whole numbers and texts as they are."""
-    if value is None:
-        return "–"  # noqa: RUF001 -- the dash of an empty cell
-    if isinstance(value, float):
-        return f"{value:.{digits}f}" if abs(value) >= 10**-digits or value == 0 else f"{value:.2e}"
-    return str(value)
-
-
-def _signed(value: float, digits: int = 4) -> str:
-    return f"{value:+.{digits}f}"
-
-
-def _setting(value: Any) -> str:
-    """Text of a searched value or a loss: floats with five significant digits."""
-    return f"{value:.5g}" if isinstance(value, float) else _number(value)
-
-
-def _p_text(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"  # noqa: PLR2004 -- what four decimals can show
-
-
-def _share(value: float | None, digits: int = 1) -> str:
-    return _number(None) if value is None else f"{value:.{digits}%}"
-
-
-def _figure(found: Figure | None, digits: int) -> str:
-    """Value of a figure; a dash for none."""
-    return _number(None) if found is None else f"{found.value:.{digits}f}"
-
-
-def _ends(found: Figure | None, digits: int) -> str:
-    """Interval of a figure; a dash for none."""
-    return _number(None) if found is None else f"[{found.low:.{digits}f}, {found.high:.{digits}f}]"

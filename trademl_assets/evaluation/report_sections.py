@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from trademl_assets.evaluation.ageing import Ageing
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.long_run import detectable_sentence
@@ -13,6 +15,9 @@ from trademl_assets.scoring.calibration_gate import CalibrationCell
 METRICS = {
     "log_loss": "log-loss, nats",
     "brier": "Brier score (0 to 2)",
+    "brier_reliability": "of it, reliability (0 is honest)",
+    "brier_resolution": "of it, resolution (taken off; more is better)",
+    "brier_uncertainty": "of it, uncertainty of the classes",
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "weighted_f1": "weighted F1",
@@ -120,3 +125,15 @@ def class_rows(judgement: Judgement) -> list[tuple[str, float, list[tuple[float,
         )
         for number, name in enumerate(judgement.class_names)
     ]
+
+
+def class_accuracies(confusion: Sequence[Sequence[float]]) -> list[float]:
+    """Share of the decisions that each class, held against all others, was told rightly: hits and true misses.
+
+    Args:
+        confusion: (C, C) counts, rows true.
+    """
+    counts = np.asarray(confusion)
+    hits, total = counts.diagonal(), counts.sum()
+    wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * hits
+    return [float(value) for value in 1 - wrong / total]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
-from trademl_assets.evaluation.long_run import long_run_variance
+from trademl_assets.evaluation.long_run import long_run_variance, memory_rows
 
 Floats = NDArray[np.float64]
 
@@ -64,10 +64,10 @@ class DieboldMariano:
     """One-sided test that the mean loss difference is above 0.
 
     Attributes:
-        statistic: t statistic with Harvey's correction; None where there are too few values or no variance.
+        statistic: t statistic, of equal weights with Harvey's correction; None for too few values or no variance.
         p_value: Of the null that the mean is 0 or below; 1 where there is no statistic.
         lags: Autocovariances used.
-        kernel: `rectangular`, or `bartlett` where the rectangular variance was not positive.
+        kernel: `rectangular`, or `bartlett` where that is more careful, or the rectangular variance is not positive.
     """
 
     statistic: float | None
@@ -79,29 +79,48 @@ class DieboldMariano:
 def diebold_mariano(differences: Floats, overlap: int, block: float | None = None) -> DieboldMariano:
     """Test loss differences of overlapping forecasts (Diebold and Mariano 1995; Harvey, Leybourne and Newbold 1997).
 
-    The long-run variance sums autocovariances up to overlap - 1 lags with equal weight; where that is not positive,
-    Bartlett weights over the longer of overlap and block, which cannot go negative, take its place, with the
-    distribution that so wide a bandwidth asks for (Kiefer and Vogelsang 2005).
+    The long-run variance sums autocovariances up to overlap - 1 lags with equal weight. It knows nothing of what lasts
+    longer than a horizon: gains that follow the volatility. So where a block is given, the mean is tested with Bartlett
+    weights over the memory of the differences, too, with the distribution that so wide a bandwidth asks for (Kiefer and
+    Vogelsang 2005), and the larger p stands. Without a block these weights, over the overlap, take the place of a
+    variance that is not positive; they cannot be negative.
 
     Args:
         differences: (N,) loss of the reference minus loss of the model, in time order.
         overlap: Forecasts whose horizons overlap, in steps: a horizon of h steps has overlap h.
-        block: Reach of dependence in rows for the Bartlett weights; None for the overlap.
+        block: Known reach of dependence in rows; None for the overlap alone.
     """
     count, lags = len(differences), overlap - 1
     factor = (count + 1 - 2 * overlap + overlap * lags / count) / count if count else 0.0
     if count <= 2 * overlap or factor <= 0:
         return DieboldMariano(None, 1.0, lags, "none")
+    plain = _rectangular(differences, overlap, factor)
+    if plain is not None and block is None:
+        return plain
+    reach = overlap if block is None else memory_rows(differences[:, None], max(float(overlap), block))
+    careful = _bartlett(differences, math.ceil(reach))
+    if careful is None:
+        return plain or DieboldMariano(None, 1.0, lags, "none")
+    return careful if plain is None or careful.p_value >= plain.p_value else plain
+
+
+def _rectangular(differences: Floats, overlap: int, factor: float) -> DieboldMariano | None:
+    """With equal weights, Harvey's `factor` and Student's t; None where the variance is not positive."""
+    count, lags = len(differences), overlap - 1
     mean = float(differences.mean())
     centred = differences - mean
     covariances = np.array([centred[lag:] @ centred[: count - lag] / count for lag in range(lags + 1)])
     variance = covariances[0] + 2 * covariances[1:].sum()
-    if variance > covariances[0] * np.finfo(np.float64).eps:
-        statistic = mean / math.sqrt(variance / count) * math.sqrt(factor)
-        return DieboldMariano(statistic, float(student.sf(statistic, count - 1)), lags, "rectangular")
-    width = max(overlap, math.ceil(block or overlap))
-    positive = long_run_variance(differences[:, None], width)
-    if positive.variance[0] <= 0:
-        return DieboldMariano(None, 1.0, lags, "none")
-    statistic = mean / math.sqrt(positive.variance[0] / count)
-    return DieboldMariano(statistic, float(student.sf(statistic, positive.freedom)), width - 1, "bartlett")
+    if variance <= covariances[0] * np.finfo(np.float64).eps:
+        return None
+    statistic = mean / math.sqrt(variance / count) * math.sqrt(factor)
+    return DieboldMariano(statistic, float(scipy.stats.t.sf(statistic, count - 1)), lags, "rectangular")
+
+
+def _bartlett(differences: Floats, width: int) -> DieboldMariano | None:
+    """With Bartlett weights that reach 0 at `width`; None without variance."""
+    found = long_run_variance(differences[:, None], width)
+    if found.variance[0] <= 0:
+        return None
+    statistic = float(differences.mean()) / math.sqrt(found.variance[0] / len(differences))
+    return DieboldMariano(statistic, float(scipy.stats.t.sf(statistic, found.freedom)), width - 1, "bartlett")

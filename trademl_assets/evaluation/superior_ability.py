@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl_assets.evaluation.mean_errors import mean_errors, stationary_variance
+from trademl_assets.evaluation.mean_errors import mean_errors, memory_factors, stationary_variance
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def superior_ability(gains: Floats, mean_block: float, *, replicates: int, seed:
     """
     rows = len(gains)
     mean = gains.mean(axis=0)
-    spread = np.sqrt(stationary_variance(gains, mean_block))
+    spread = np.sqrt(stationary_variance(gains, mean_block) * memory_factors(gains, mean_block))
     errors = mean_errors(gains, mean_block, replicates=replicates, seed=seed)
     scale = np.where(spread > 0, spread, np.inf) / np.sqrt(rows)
     scores = mean / scale

@@ -34,6 +34,8 @@ class DualChannel(Network):
         ConfigError: The parameters do not fit the dataset.
     """
 
+    reads_steps_in_products = True
+
     def __init__(self, parameters: DualChannelParameters, inputs: ModelInputs) -> None:
         super().__init__()
         self.streams = parameters.streams

@@ -76,7 +76,7 @@ class Mirror:
         """Return the batch with the segments mirrored of which `turned` (B,) is true."""
         segment = torch.tensor(batch.view_segment, device=turned.device)[batch.decision_view]
         of_decision = turned[segment]
-        mirrored = batch.steps[:, :, self._order] * self._signs
+        mirrored = batch.steps[:, :, self._order] * self._signs.to(batch.steps)
         days, decision_day = batch.days, batch.decision_day
         if days is not None and self._statistic_signs is not None:
             days = torch.cat([days, days * self._statistic_signs])
@@ -84,7 +84,7 @@ class Mirror:
         returns = torch.where(of_decision, -batch.returns_bps, batch.returns_bps)
         return replace(
             batch,
-            steps=torch.where(turned[:, None, None], mirrored, batch.steps),
+            steps=torch.where(turned.to(batch.steps.device)[:, None, None], mirrored, batch.steps),
             days=days,
             decision_day=decision_day,
             returns_bps=returns,

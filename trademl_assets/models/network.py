@@ -1,7 +1,8 @@
 """What every network of the platform takes and gives: a batch of segments in, class logits out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ class SegmentBatch:
     positions phase + 1 + j * P to phase + (j + 1) * P.
 
     Attributes:
-        steps: (B, L, F) step features; behind a shorter segment stand zeros.
+        steps: (B, L, F) step features, float32 or at the precision of products of matrices; behind a shorter segment
+            stand zeros.
         view_segment: V segment positions.
         view_phase: V phases, each in [0, P).
         decision_view: (N,) int64 view of each decision.
@@ -51,13 +53,17 @@ class SegmentBatch:
     rows: Tensor
 
     def to(self, device: torch.device) -> "SegmentBatch":
-        """Return the batch with its tensors on a device."""
-        moved = {
-            field.name: getattr(self, field.name).to(device)
-            for field in fields(self)
-            if isinstance(getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
+        """Return the batch with its tensors on a device; from pinned memory to a GPU while the host goes on."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"))
+
+    def pin_memory(self) -> "SegmentBatch":
+        """Return the batch with the tensors of the host in page-locked memory, from which a GPU copies by itself."""
+        return self._each(lambda tensor: tensor.pin_memory() if tensor.device.type == "cpu" else tensor)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "SegmentBatch":
+        held: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: change(value) for name, value in held.items() if isinstance(value, Tensor)}
+        return replace(self, **changed)
 
 
 class Network(nn.Module):
@@ -78,6 +84,10 @@ class Network(nn.Module):
 
     mirror: "MirrorLike | None" = None
     """Turns segments into those of the mirrored market, where training shall show both."""
+
+    reads_steps_in_products: bool = False
+    """Whether all it does with steps first are products of matrices, so that it loses nothing where steps come at the
+    precision that these are computed in."""
 
     has_density: bool = False
     """Whether `log_density` is defined."""
@@ -108,8 +118,15 @@ class StepFeaturesLike(Protocol):
     width: int
     streams: tuple[str, ...]
 
+    def identity(self) -> str:
+        """Name everything that the values follow from but the raw streams: statistics, choices, version of the code.
+
+        Values are kept under that name, and taken from there by whoever names the same.
+        """
+        ...
+
     def __call__(self, raw: dict[str, Tensor]) -> Tensor:
-        """Return (T, width) float32 of raw streams (T, ...)."""
+        """Return (T, width) float32 of raw streams (T, ...); a step's values follow from that step alone."""
         ...
 
 

@@ -1,5 +1,6 @@
 """Typed parameters of the network families, free of torch, so that a configuration is checked without importing it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from trademl_assets.models.layer_parameters import (
     Width,
 )
 from trademl_assets.models.short_term_parameters import Book, Encoder, History
+from trademl_assets.sources.contract import Reading
 
 
 class LongTermParameters(Parameters):
@@ -178,3 +180,12 @@ class DualChannelParameters(Parameters):
         """All streams that the network reads."""
         others = (("clock", self.clock), ("long_term", self.long_term is not None))
         return (*self.step_streams, *(name for name, wanted in others if wanted))
+
+    def reading(self, instruments: Sequence[str]) -> Reading:
+        """Return what the network reads of a dataset of these instruments; its best forecast is its ceiling."""
+        return Reading(
+            instruments=self.instruments or tuple(instruments),
+            returns=self.price,
+            book_slots=0 if self.book is None else self.book.slots,
+            long_term=self.long_term is not None,
+        )

@@ -1,8 +1,10 @@
 """The parameter-free first part: streams standardised with the dataset's statistics, books as bands or slot by slot.
 
-Nothing here is trained, so it is computed once for all epochs and members.
+Nothing here is trained, so it is computed once for all epochs and members, and kept for all trainings that ask for it.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +18,9 @@ from trademl_assets.models.inputs import StreamInput
 from trademl_assets.models.instruments import ReadInstruments
 from trademl_assets.models.parameters import DualChannelParameters
 from trademl_assets.models.short_term_parameters import BookBands, BookFeature, FlatBook
+
+_VERSION = 1
+"""Of the values: raised where the same streams, statistics and choices give others, so that kept ones are made anew."""
 
 _TURNED_FEATURES = frozenset({"imbalance", "distance_imbalance"})
 """Features of a band that change their sign where bids and asks change places."""
@@ -147,8 +152,10 @@ class StepFeatures(nn.Module):
         self.stream_widths: dict[str, int] = {}
         self._columns = {name: read.columns(name) for name in self.streams}
         parts: dict[str, nn.Module] = {}
+        stated = hashlib.sha256()
         for name in self.streams:
             stream = read.inputs.stream(name)
+            stated.update(_stated(name, stream, self._columns[name]))
             if name == "book" and parameters.book is not None:
                 book = _read_book(stream, parameters.book)
                 parts[name] = book
@@ -156,9 +163,16 @@ class StepFeatures(nn.Module):
             else:
                 parts[name] = Standardise(stream)
                 self.stream_widths[name] = stream.shape[-1] // self.instruments
+        book_choice = None if parameters.book is None else parameters.book.model_dump(mode="json")
+        stated.update(json.dumps([_VERSION, book_choice], sort_keys=True).encode())
+        self._identity = stated.hexdigest()
         self.parts = nn.ModuleDict(parts)
         self.instrument_width = sum(self.stream_widths.values())
         self.width = self.instruments * self.instrument_width
+
+    def identity(self) -> str:
+        """Return the sha256 (hex) of all that the values follow from but the raw streams."""
+        return self._identity
 
     def forward(self, raw: dict[str, Tensor]) -> Tensor:
         """Return (T, width) float32 of raw streams, each (T, ...): all features of an instrument, then the next's."""
@@ -175,6 +189,12 @@ class StepFeatures(nn.Module):
     def _chosen(self, name: str, values: Tensor) -> Tensor:
         columns = self._columns[name]
         return values if columns is None else values[..., columns]
+
+
+def _stated(name: str, stream: StreamInput, columns: Tensor | None) -> bytes:
+    """Everything that a stream's features follow from but its values, as bytes."""
+    facts = [name, stream.shape, stream.columns, stream.clip, None if columns is None else columns.tolist()]
+    return json.dumps(facts).encode() + stream.center.tobytes() + stream.scale.tobytes()
 
 
 def _read_book(stream: StreamInput, parameters: BookBands | FlatBook) -> BandPooling | FlatSlots:

@@ -13,12 +13,14 @@ import dagster as dg
 
 from trademl_assets.foundation.errors import ConfigError, TradeMLError
 from trademl_assets.foundation.input_files import noting_inputs
-from trademl_assets.orchestration.catalog import Entry
+from trademl_assets.orchestration.catalog import ALIGNED_GRID, Entry
 from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.instrument_runs import log_instrument_runs
 from trademl_assets.orchestration.metadata import Facts, latest_events, materialization, recorded
 from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.orchestration.progress import with_progress
 from trademl_assets.orchestration.refusals import combine_refusals, is_checked_afterwards, observe_refusal
+from trademl_assets.orchestration.resources.run_parameters import run_parameters
 from trademl_assets.orchestration.resources.tracking import StageTracking, TrackedRun
 from trademl_assets.storage.commit import ArtifactStore, Manifest, PartitionWriter
 
@@ -46,9 +48,9 @@ class Work:
     run: TrackedRun
     context: dg.AssetExecutionContext
     draws: bool
-    _afterwards: list[Callable[[], None]] = field(default_factory=list)
+    _afterwards: list[Callable[[], object]] = field(default_factory=list)
 
-    def afterwards(self, action: Callable[[], None]) -> None:
+    def afterwards(self, action: Callable[[], object]) -> None:
         """Have something done once the partition is committed, such as removing scratch files."""
         self._afterwards.append(action)
 
@@ -135,6 +137,7 @@ def commit_partitions(
     tags = deployment.names.tags(entry, keys)
     parents = latest_events(context)
     with tracking.stage_run(entry, deployment.names.run_name(entry, keys), tags, context.run.run_id) as run:
+        run.log_parameters(run_parameters(deployment.configuration, entry, keys))
         done: list[Manifest] = []
         refused: dict[str, TradeMLError] = {}
         series: list[Mapping[str, float]] = []
@@ -162,6 +165,8 @@ def commit_partitions(
             run.log_series(series)
             run.log_partitions(done)
         run.log_sources(_upstream_runs(store, done))
+        if entry is ALIGNED_GRID:
+            log_instrument_runs(deployment, store, run, done)
         all_told = len(refused) < deployment.configuration.platform.failures_per_run and is_checked_afterwards(context)
         if refused and not (done and all_told):
             raise combine_refusals(entry.name, refused, len(keys)) from next(iter(refused.values())).__cause__

@@ -205,11 +205,23 @@ MODEL_EVALUATION = Entry(
     space="trials",
     stage="model_training",
     kinds=frozenset({"polars", "html"}),
-    code_version="4",
+    code_version="5",
     schema_version=1,
     run_name="{target}_{horizon}_{model}_evaluation_v{version}",
     description="The verdict on the calibrated model against its baselines, with intervals; how it ages and what "
     "acting on it earns; and the report page.",
+)
+ABLATION_STUDY = Entry(
+    name="ablation_study",
+    group="evaluation",
+    space="experiments",
+    stage="model_training",
+    kinds=frozenset({"polars"}),
+    code_version="1",
+    schema_version=1,
+    run_name="{target}_{horizon}_ablation_study_v{version}",
+    description="What each ablation costs: models that read less against the model they follow, on the same test "
+    "decisions, and against the best forecast that reads no more.",
 )
 LEADERBOARD = Entry(
     name="leaderboard",
@@ -217,11 +229,11 @@ LEADERBOARD = Entry(
     space="experiments",
     stage="model_training",
     kinds=frozenset({"polars"}),
-    code_version="2",
+    code_version="3",
     schema_version=1,
     run_name="{target}_{horizon}_leaderboard_v{version}",
     description="The models of an experiment, ranked by gain over the volatility on the test block: which may be "
-    "the best, which lie on the Pareto front, which are fit to serve.",
+    "the best, which lie on the Pareto front, which are fit to serve; and what changed since the evaluation before.",
 )
 
 ENTRIES: Mapping[str, Entry] = {
@@ -241,6 +253,7 @@ ENTRIES: Mapping[str, Entry] = {
         TRAINED_MODEL,
         CALIBRATED_MODEL,
         MODEL_EVALUATION,
+        ABLATION_STUDY,
         LEADERBOARD,
     )
 }

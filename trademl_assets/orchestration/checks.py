@@ -2,20 +2,19 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
-import pandera.polars as pa
 import polars as pl
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
     AssetCheckEvaluationTargetMaterializationData,
 )
 from numpy.typing import NDArray
-from pandera.errors import SchemaError, SchemaErrors
 
 from trademl_assets.foundation.errors import TradeMLError
+from trademl_assets.foundation.lazy_import import LazyModule
 from trademl_assets.orchestration.assets.long_term import LEVELS
 from trademl_assets.orchestration.assets.order_book import CERTIFICATE
 from trademl_assets.orchestration.batch import STORE, TRACKING
@@ -64,11 +63,16 @@ from trademl_assets.sources.contracts import (
 )
 from trademl_assets.storage.commit import ArtifactStore
 
+if TYPE_CHECKING:
+    import pandera.polars as pa
+else:
+    pa = LazyModule("pandera.polars")
+
 SECONDS = "seconds"
 MOST_RECORDS = 1000
 """Records that Dagster gives at once."""
 
-Contract = Callable[[pl.DataFrame], pa.DataFrameSchema]
+Contract = Callable[[pl.DataFrame], "pa.DataFrameSchema"]
 """From a table to what it must satisfy; most contracts are the same for every table."""
 
 
@@ -194,7 +198,7 @@ def table_look(asset: str, name: str, contract: Contract) -> Look:
         table = store.read_table(asset, key, name)
         try:
             contract(table).validate(table, lazy=True)
-        except (SchemaErrors, SchemaError) as error:
+        except (pa.errors.SchemaErrors, pa.errors.SchemaError) as error:
             return violations(error)
         return ""
 

@@ -1,15 +1,24 @@
 """Table contracts of the assets whose tables no source describes: levels, regimes, coverage, samples, predictions."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
-import pandera.polars as pa
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from trademl_assets.datasets.parameters import PARTS
+from trademl_assets.foundation.lazy_import import LazyModule
 from trademl_assets.long_term.level_moments import LEVEL_SCHEMA, SIDES
 from trademl_assets.long_term.regimes import REGIME_SCHEMA, REGIMES
 from trademl_assets.order_book.coverage import COVERAGE_SCHEMA, STATES
 from trademl_assets.training.results import prediction_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandera.polars as pa
+else:
+    pa = LazyModule("pandera.polars")
 
 _IDENTITY = ("sample", "member")
 _ROUNDING = 1e-9

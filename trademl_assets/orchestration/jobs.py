@@ -14,6 +14,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "dataset_job": ("dataset",),
     "leakage_controls_job": ("leakage_controls",),
     "model_job": ("hyperparameter_study", "trained_model", "calibrated_model", "model_evaluation"),
+    "ablation_job": ("ablation_study",),
     "leaderboard_job": ("leaderboard",),
 }
 DESCRIPTIONS: dict[str, str] = {
@@ -27,6 +28,7 @@ DESCRIPTIONS: dict[str, str] = {
     "dataset_job": "The dataset of an experiment.",
     "leakage_controls_job": "Slow controls of a dataset: shuffled labels, random walks, a planted signal.",
     "model_job": "Study, training, calibration and evaluation of a model in an experiment.",
+    "ablation_job": "What an experiment's models lose where they may read less.",
     "leaderboard_job": "The ranking of an experiment's models.",
 }
 

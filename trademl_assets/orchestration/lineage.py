@@ -13,6 +13,7 @@ from trademl_assets.datasets.candle_inputs import candle_partitions
 from trademl_assets.foundation.calendar import days_between
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import combine_fingerprints
+from trademl_assets.orchestration.ablations import study_key
 from trademl_assets.orchestration.catalog import ENTRIES
 from trademl_assets.orchestration.partitions import day_of, join_key, split_key
 from trademl_assets.storage.commit import ArtifactStore, Provenance
@@ -61,6 +62,7 @@ class Lineage:
             "trained_model": self._before_model,
             "calibrated_model": lambda key: (Artifact("dataset", split_key(key)[0]), Artifact("trained_model", key)),
             "model_evaluation": self._before_evaluation,
+            "ablation_study": self._before_ablation_study,
             "leaderboard": self._before_leaderboard,
         }
         self._fingerprint: Fingerprints = {
@@ -80,6 +82,7 @@ class Lineage:
             "trained_model": self._of_training,
             "calibrated_model": lambda _: configuration.evaluation.calibration.fingerprint(),
             "model_evaluation": self._of_evaluation,
+            "ablation_study": lambda _: self._of_ablation_study(),
             "leaderboard": lambda _: configuration.evaluation.fingerprint(),
         }
 
@@ -167,7 +170,7 @@ class Lineage:
         return combine_fingerprints(dataset.fingerprint(), frame.fingerprint(), self._all_instruments)
 
     def _of_training(self, key: str) -> str:
-        model, training = self._configuration.models[split_key(key)[1]], self._configuration.training
+        model, training = self._configuration.all_models[split_key(key)[1]], self._configuration.training
         return combine_fingerprints(model.fingerprint(), training.fingerprint())
 
     def _of_study(self, key: str) -> str:
@@ -226,7 +229,9 @@ class Lineage:
 
     def _before_model(self, key: str) -> tuple[Artifact, ...]:
         dataset = Artifact("dataset", split_key(key)[0])
-        return (dataset, Artifact("hyperparameter_study", key)) if self._configuration.tuning.enabled else (dataset,)
+        if not self._configuration.tuning.enabled:
+            return (dataset,)
+        return dataset, Artifact("hyperparameter_study", study_key(self._configuration, key))
 
     def _before_evaluation(self, key: str) -> tuple[Artifact, ...]:
         return (
@@ -237,5 +242,15 @@ class Lineage:
 
     def _before_leaderboard(self, experiment: str) -> tuple[Artifact, ...]:
         return tuple(
-            Artifact("model_evaluation", join_key(experiment, model)) for model in sorted(self._configuration.models)
+            Artifact("model_evaluation", join_key(experiment, model))
+            for model in sorted(self._configuration.all_models)
         )
+
+    def _before_ablation_study(self, experiment: str) -> tuple[Artifact, ...]:
+        ablations = self._configuration.ablations
+        compared = sorted({*ablations, *(each.of for each in ablations.values())})
+        return tuple(Artifact("model_evaluation", join_key(experiment, model)) for model in compared)
+
+    def _of_ablation_study(self) -> str:
+        pairs = (f"{name} {each.of}" for name, each in sorted(self._configuration.ablations.items()))
+        return combine_fingerprints(self._configuration.evaluation.fingerprint(), *pairs)

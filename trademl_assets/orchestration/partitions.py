@@ -54,7 +54,7 @@ def build_spaces(configuration: Configuration) -> Spaces:
     days = _daily(market.first_day, market.last_day)
     instruments = dg.StaticPartitionsDefinition([instrument.name for instrument in market.instruments])
     experiments = dg.StaticPartitionsDefinition(sorted(configuration.datasets))
-    models = dg.StaticPartitionsDefinition(sorted(configuration.models))
+    models = dg.StaticPartitionsDefinition(sorted(configuration.all_models))
     return Spaces(
         books=dg.MultiPartitionsDefinition({DAY: days, INSTRUMENT: instruments}),
         days=days,

@@ -6,7 +6,7 @@ from functools import cache
 
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError
 from trademl_assets.foundation.input_files import changed_inputs
-from trademl_assets.orchestration.catalog import COVERAGE_CALENDAR, ENTRIES, LEADERBOARD
+from trademl_assets.orchestration.catalog import ABLATION_STUDY, COVERAGE_CALENDAR, ENTRIES, LEADERBOARD
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.lineage import Artifact, Lineage
 from trademl_assets.storage.commit import ArtifactStore, Manifest
@@ -103,7 +103,8 @@ def _targets(deployment: Deployment, experiment: str | None, until: str | None) 
     experiments = sorted(deployment.configuration.datasets)
     if experiment not in experiments:
         raise ConfigError(f"no experiment is called {experiment!r} -> datasets.yaml has {', '.join(experiments)}")
-    return [Artifact(LEADERBOARD.name, experiment)]
+    studied = [Artifact(ABLATION_STUDY.name, experiment)] if deployment.configuration.ablations else []
+    return [Artifact(LEADERBOARD.name, experiment), *studied]
 
 
 def _drawn_beside(deployment: Deployment) -> list[Artifact]:

@@ -9,12 +9,14 @@ import polars as pl
 from trademl_assets.evaluation.plots import LearningCurve
 from trademl_assets.evaluation.report import LineageRow, ReportMaterial
 from trademl_assets.evaluation.search_honesty import SearchHonesty, judge_search, no_search
-from trademl_assets.foundation.parameters import combine_fingerprints
+from trademl_assets.foundation.parameters import Parameters, combine_fingerprints
+from trademl_assets.orchestration.ablations import study_key
 from trademl_assets.orchestration.catalog import DATASET, ENTRIES, HYPERPARAMETER_STUDY, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.lineage import Artifact
 from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.storage.commit import ArtifactStore, Manifest
+from trademl_assets.tuning.pictures import draw_study
 
 _SECTIONS = ("market", "order_book", "grid", "long_term", "candles", "training", "tuning", "evaluation")
 
@@ -32,7 +34,7 @@ def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> R
     """
     experiment, model = split_key(key)
     recipe = store.read_json(DATASET.name, experiment, "recipe")
-    trials, note, search = _study(deployment, store, key)
+    trials, pictures, note, search = _study(deployment, store, key)
     history, summary = (store.read_json(TRAINED_MODEL.name, key, name) for name in ("history", "summary"))
     return ReportMaterial(
         experiment=experiment,
@@ -42,10 +44,11 @@ def gather_material(deployment: Deployment, store: ArtifactStore, key: str) -> R
         class_distribution=recipe["class_distribution"],
         learning_curves=learning_curves(history, summary),
         trials=trials,
+        study_pictures=pictures,
         study_note=note,
         search=search,
         lineage=_lineage(deployment, store, Artifact(TRAINED_MODEL.name, key)),
-        configuration=_configuration(deployment, experiment, model),
+        configuration=_configuration(deployment, key),
     )
 
 
@@ -62,13 +65,20 @@ def learning_curves(history: Mapping[str, Any], summary: Mapping[str, Any]) -> l
     ]
 
 
-def _study(deployment: Deployment, store: ArtifactStore, key: str) -> tuple[pl.DataFrame, str, SearchHonesty]:
+def _study(
+    deployment: Deployment, store: ArtifactStore, key: str
+) -> tuple[pl.DataFrame, dict[str, bytes], str, SearchHonesty]:
+    """Trials, pictures, what the study did, and whether its choice was luck."""
     if not deployment.configuration.tuning.enabled:
-        return pl.DataFrame(), "no search: configured values", no_search()
+        return pl.DataFrame(), {}, "no search: configured values", no_search()
+    if (studied := study_key(deployment.configuration, key)) != key:
+        return pl.DataFrame(), {}, f"no search: the values found for {split_key(studied)[1]}", no_search()
     manifest = store.require(HYPERPARAMETER_STUDY.name, key)
-    trials, daily = (store.read_table(HYPERPARAMETER_STUDY.name, key, name) for name in ("trials", "daily_losses"))
+    names = ("trials", "curves", "daily_losses")
+    trials, curves, daily = (store.read_table(HYPERPARAMETER_STUDY.name, key, name) for name in names)
     search = judge_search(daily, trials, manifest.notes["best_trial"], deployment.configuration.evaluation.comparison)
-    return trials, str(manifest.notes["note"]), search
+    drawn = draw_study(trials, curves, deployment.configuration.tuning)
+    return trials, drawn, str(manifest.notes["note"]), search
 
 
 def _lineage(deployment: Deployment, store: ArtifactStore, artifact: Artifact) -> list[LineageRow]:
@@ -98,14 +108,18 @@ def _joined(hashes: Iterable[str]) -> str:
     return every[0] if len(every) == 1 else combine_fingerprints(*every)
 
 
-def _configuration(deployment: Deployment, experiment: str, model: str) -> str:
+def configured_sections(deployment: Deployment, key: str) -> dict[str, Parameters]:
+    """Return the sections of the configuration that a model follows from, those of dataset and model by these names."""
+    configuration, (experiment, model) = deployment.configuration, split_key(key)
+    sections: dict[str, Parameters] = {name: getattr(configuration, name) for name in _SECTIONS}
+    return sections | {"dataset": configuration.datasets[experiment], "model": configuration.all_models[model]}
+
+
+def _configuration(deployment: Deployment, key: str) -> str:
     """The sections that the model follows from, as JSON; secrets and paths stay references."""
-    configuration = deployment.configuration
-    sections = {name: getattr(configuration, name) for name in _SECTIONS}
-    sections |= {
-        f"datasets.{experiment}": configuration.datasets[experiment],
-        f"models.{model}": configuration.models[model],
-    }
+    experiment, model = split_key(key)
+    names = {"dataset": f"datasets.{experiment}", "model": f"models.{model}"}
+    sections = {names.get(name, name): section for name, section in configured_sections(deployment, key).items()}
     return "\n".join(f"{name}: {section.model_dump_json(indent=1)}" for name, section in sorted(sections.items()))
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import dagster as dg
 
 from trademl_assets.configuration.model import Configuration
+from trademl_assets.evaluation.changes import Changes
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.summary import summarise
 from trademl_assets.foundation.progress import readable_seconds
 from trademl_assets.orchestration.catalog import LEADERBOARD, MODEL_EVALUATION
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.drive import Drive, Outcome, Report
+from trademl_assets.orchestration.evaluation_history import compare_evaluations
 from trademl_assets.orchestration.forecast import forecast, forecast_line, measured_costs, readable_bytes
 from trademl_assets.orchestration.history import held_open
 from trademl_assets.orchestration.partitions import join_key
@@ -100,6 +102,11 @@ def plan_target(configuration: Configuration, experiment: str | None, until: str
             )
             yield f"    {reason}: {shown}"
     yield forecast_line(stages, store, costs)
+
+
+def compare_models(configuration: Configuration, first: str, second: str | None) -> Changes:
+    """Say what changed between two evaluations; arguments and errors as `compare_evaluations`."""
+    return compare_evaluations(Deployment.of(configuration), _store(configuration), first, second)
 
 
 def target_states(configuration: Configuration) -> list[AssetState]:

@@ -20,7 +20,7 @@ def training_template(configuration: Configuration, store: ArtifactStore, key: s
         key: Experiment and model.
     """
     experiment, model = split_key(key)
-    chosen = configuration.models[model]
+    chosen = configuration.all_models[model]
     return TrainingTemplate(
         store_root=str(store.layout.root),
         experiment=experiment,

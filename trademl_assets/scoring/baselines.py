@@ -9,6 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.scoring.boosting import BoostingParameters
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -22,11 +23,13 @@ class BaselineParameters(Parameters):
     `volatility_bins` equally filled bins of trailing sigma; `pseudo_counts` samples of the broader distribution are
     added everywhere (uniform to the class prior, the prior to each bin), so that no class has probability 0.
     `logistic_penalty` times half the squared weights of standardised features holds the logistic regression back.
+    `boosting`: gradient boosting on summaries of the windows; None leaves it out.
     """
 
     volatility_bins: int = Field(ge=1)
     pseudo_counts: float = Field(gt=0)
     logistic_penalty: float = Field(gt=0)
+    boosting: BoostingParameters | None
 
 
 def class_prior(labels: ArrayLike, classes: int, pseudo_counts: float) -> Floats:

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import ndtri
-from scipy.stats import pearson3
 
 from trademl_assets.datasets.splits import effective_samples
 from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.scoring.bins import bin_of, equal_width_edges
 from trademl_assets.scoring.excess import overlapping_normals
-from trademl_assets.scoring.metrics import bin_of, equal_width_edges
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -27,10 +27,11 @@ LEAST_SPREAD = 1e-12
 class GateParameters(Parameters):
     """When probabilities are refused.
 
-    A cell is a class, or the most probable one, in a regime, or in all. Without `minimum_effective` independent labels
-    it is not judged. Else it fails where its calibration error exceeds what a perfect model shows by more than
-    `tolerated_excess`, with a p below `level` after Holm's correction for all cells: a perfect model is refused at most
-    with chance `level`. What a perfect model shows is drawn `replicates` times.
+    A cell is a class, or the most probable one, in a regime, or in all; where there is a single regime, in all only.
+    Without `minimum_effective` independent labels it is not judged. Else it fails where its calibration error exceeds
+    what a perfect model shows by more than `tolerated_excess`, with a p below `level` after Holm's correction for all
+    cells: a perfect model is refused at most with chance `level`. What a perfect model shows is drawn `replicates`
+    times.
     """
 
     minimum_effective: float = Field(gt=0)
@@ -104,9 +105,10 @@ def judge_calibration(
     )
     mean, spread = drawn.mean(axis=0), drawn.std(axis=0)
     skew = ((drawn - mean) ** 3).mean(axis=0) / np.maximum(spread, LEAST_SPREAD) ** 3
-    p_values = pearson3.sf(observed, np.clip(skew, 0.0, None), mean, np.maximum(spread, LEAST_SPREAD))
+    p_values = scipy.stats.pearson3.sf(observed, np.clip(skew, 0.0, None), mean, np.maximum(spread, LEAST_SPREAD))
     support = _support(probabilities, spans_us, group, len(names))
     judged = support >= parameters.minimum_effective
+    judged[0] &= len(names) > 1  # a single regime is all of them: its cells count once
     adjusted = np.ones_like(p_values)
     adjusted[judged] = holm(p_values[judged])
     failed = judged & (adjusted < parameters.level) & (observed - mean > parameters.tolerated_excess)
@@ -123,6 +125,7 @@ def judge_calibration(
             verdict="failed" if failed[at] else "passed" if judged[at] else "not judged (support)",
         )
         for row, regime in enumerate([*names.tolist(), ALL_REGIMES])
+        if row or len(names) > 1
         for column, target in enumerate(targets)
         for at in [(row, column)]
     )

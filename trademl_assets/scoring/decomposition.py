@@ -1,11 +1,11 @@
 """What a Brier score is made of: honesty, sharpness that came true, and the uncertainty of the market itself."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl_assets.scoring.metrics import bin_of, equal_width_edges
+from trademl_assets.scoring.bins import bin_of, equal_width_edges
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -26,6 +26,10 @@ class BrierParts:
     resolution: float
     uncertainty: float
     within_bins: float
+
+    def named(self) -> dict[str, float]:
+        """Return the parts by the names that metrics have."""
+        return {f"brier_{name}": value for name, value in asdict(self).items()}
 
 
 def decompose_brier(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from trademl_assets.scoring.metrics import bin_of, equal_width_edges
+from trademl_assets.scoring.bins import bin_of, equal_width_edges
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.int64]

@@ -8,13 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from trademl_assets.scoring.bins import equal_mass_edges, equal_width_edges
 from trademl_assets.scoring.discrimination import placements
-from trademl_assets.scoring.metrics import (
-    as_arrays,
-    class_directions,
-    equal_mass_edges,
-    equal_width_edges,
-)
+from trademl_assets.scoring.metrics import as_arrays, class_directions
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -63,7 +59,24 @@ class MetricSums:
             found[f"mce{name}"] = np.divide(gap, count, out=np.zeros_like(gap), where=count > 0).max(axis=1)
         by_class = np.abs(parts["class_gap"]).sum(axis=2) / total[:, None]
         found["classwise_ece"] = by_class.mean(axis=1)
-        return found | {f"ece_{number}": column for number, column in enumerate(by_class.T)}
+        found |= {f"ece_{number}": column for number, column in enumerate(by_class.T)}
+        return found | self._of_brier(parts, found["brier"])
+
+    def _of_brier(self, parts: dict[str, Floats], brier: Floats) -> dict[str, Floats]:
+        """Murphy's parts, see `decompose_brier`."""
+        total, count, hits = parts["samples"][:, None, None], parts["class_count"], parts["class_hits"]
+        seen = np.maximum(count, 1.0)
+        base = hits.sum(axis=2, keepdims=True) / total
+        reliability = (parts["class_gap"] ** 2 / seen / total).sum(axis=(1, 2))
+        resolution = (count * (hits / seen - base) ** 2 / total).sum(axis=(1, 2))
+        uncertainty = (base * (1 - base)).sum(axis=(1, 2))
+        within = brier - reliability + resolution - uncertainty
+        return {
+            "brier_reliability": reliability,
+            "brier_resolution": resolution,
+            "brier_uncertainty": uncertainty,
+            "brier_within_bins": within,
+        }
 
     def _parts(self, sums: Floats) -> dict[str, Floats]:
         c = self.classes
@@ -75,6 +88,8 @@ class MetricSums:
             "mass_gap": (self.mass_bins,),
             "mass_count": (self.mass_bins,),
             "class_gap": (c, self.width_bins),
+            "class_count": (c, self.width_bins),
+            "class_hits": (c, self.width_bins),
             "placed_own": (c,),
             "placed_rest": (c,),
         }
@@ -187,7 +202,9 @@ def _sum(  # noqa: PLR0917 -- one compiled pass, without keywords
     by_width = confusion + classes * classes
     by_mass = by_width + 2 * wide
     by_class = by_mass + 2 * heavy
-    areas = by_class + classes * wide
+    in_class = by_class + classes * wide
+    true_class = in_class + classes * wide
+    areas = true_class + classes * wide
     sums = np.zeros(((rows + cell - 1) // cell, areas + 2 * classes))
     eps = np.finfo(np.float64).eps
     for n in range(rows):
@@ -206,7 +223,10 @@ def _sum(  # noqa: PLR0917 -- one compiled pass, without keywords
                 up += p
             elif direction[c] < 0:
                 down += p
-            into[by_class + c * wide + _equal_bin(width, p)] += (1.0 if c == label else 0.0) - p
+            place = c * wide + _equal_bin(width, p)
+            into[by_class + place] += (1.0 if c == label else 0.0) - p
+            into[in_class + place] += 1
+            into[true_class + place] += 1 if c == label else 0
             into[areas + c + (0 if c == label else classes)] += placed[n, c]
         into[0] += 1
         into[1] -= np.log(min(max(true, eps), 1 - eps))

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trademl_assets.foundation.errors import EvaluationError
+from trademl_assets.scoring.bins import bin_of, equal_mass_edges, equal_width_edges
+from trademl_assets.scoring.decomposition import decompose_brier
 from trademl_assets.scoring.discrimination import class_areas, mean_areas
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
-RELIABILITY_BINS = 15
-"""Bins of every calibration error here, as in Guo et al. 2017 (On Calibration of Modern Neural Networks)."""
 SUM_TOLERANCE = 1e-4
 TOP_K = (2, 3)
 
@@ -65,11 +65,12 @@ def evaluate(
         boundaries_bps: (C - 1,) class edges; needed for `directional_accuracy`.
 
     Returns:
-        log_loss (nats), brier (0..2), accuracy, balanced_accuracy (mean recall of the classes present), weighted_f1,
-        macro_f1, ece, mce (top label, equal-width bins), ece_equal_mass, mce_equal_mass, classwise_ece (mean over
-        classes), entropy (mean, nats of the prediction), top_2 and top_3 where there are more classes than that (top_1
-        is the accuracy), auc_macro and auc_weighted (a class against the rest) where several classes came true, and
-        directional_accuracy where it is defined.
+        log_loss (nats), brier (0..2) and its parts brier_reliability, brier_resolution, brier_uncertainty and
+        brier_within_bins (see `BrierParts`), accuracy, balanced_accuracy (mean recall of the classes present),
+        weighted_f1, macro_f1, ece, mce (top label, equal-width bins), ece_equal_mass, mce_equal_mass, classwise_ece
+        (mean over classes), entropy (mean, nats of the prediction), top_2 and top_3 where there are more classes than
+        that (top_1 is the accuracy), auc_macro and auc_weighted (a class against the rest) where several classes came
+        true, and directional_accuracy where it is defined.
 
     Raises:
         EvaluationError: Shapes, sums, labels or weights are impossible.
@@ -83,6 +84,7 @@ def evaluate(
     metrics = {
         "log_loss": float(share @ log_losses(predicted, truth)),
         "brier": float(share @ brier_scores(predicted, truth)),
+        **decompose_brier(predicted, truth, share).named(),
         "accuracy": float(share @ hit),
         "balanced_accuracy": _balanced_accuracy(matrix),
         "weighted_f1": float(scores["f1"] @ scores["support"] / matrix.sum()),
@@ -136,22 +138,6 @@ def class_scores(matrix: Floats) -> dict[str, Floats]:
         "f1": _ratio(2 * right, true + chosen),
         "support": true,
     }
-
-
-def equal_width_edges(bins: int = RELIABILITY_BINS) -> Floats:
-    """(bins + 1,) edges over [0, 1]."""
-    return np.linspace(0.0, 1.0, bins + 1)
-
-
-def equal_mass_edges(values: Floats, bins: int = RELIABILITY_BINS) -> Floats:
-    """Edges at quantiles of `values`, so that bins hold equally many; equal values stay in one bin."""
-    place = np.linspace(0.0, len(values) - 1, bins + 1)
-    return np.unique(np.interp(place, np.arange(len(values)), np.sort(values)))
-
-
-def bin_of(values: Floats, edges: Floats) -> NDArray[np.int64]:
-    """(N,) bin of each value: [edge, next edge), the last bin closed."""
-    return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
 
 
 def reliability_curve(

@@ -47,7 +47,7 @@ def calibrate_predictions(
     Raises:
         EvaluationError: Members disagree on their samples, a sample is not in the index, or no calibration sample.
     """
-    logits, samples = _member_mean(predictions)
+    logits, samples = member_mean(predictions)
     rows = pl.DataFrame({"sample": samples, "row": np.arange(len(samples))}).join(
         index.select(KEPT), on="sample", how="left", maintain_order="left"
     )
@@ -89,7 +89,15 @@ def class_columns(table: pl.DataFrame, name: str) -> Floats:
     return np.asarray(table.select(f"{name}_{number}" for number in range(classes)).to_numpy(), dtype=np.float64)
 
 
-def _member_mean(predictions: pl.DataFrame) -> tuple[Floats, NDArray[np.int64]]:
+def member_mean(predictions: pl.DataFrame) -> tuple[Floats, NDArray[np.int64]]:
+    """Return (N, C) logits of the mean probability of the members, and the (N,) samples they are for, ascending.
+
+    Args:
+        predictions: sample, member, logit_0..logit_{C-1}; every member has the same samples.
+
+    Raises:
+        EvaluationError: There are none, or members disagree on their samples.
+    """
     members = predictions.sort("member", "sample").partition_by("member", maintain_order=True)
     if not members:
         raise EvaluationError("there are no predictions to calibrate -> materialise the trained model again")

@@ -1,14 +1,22 @@
 """The contract of candles: what a row of bars says, who hands them out, and what a checked table of them satisfies."""
 
-from collections.abc import Mapping
-from datetime import date
-from typing import Protocol, runtime_checkable
+from __future__ import annotations
 
-import pandera.polars as pa
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
 import polars as pl
 
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND
+from trademl_assets.foundation.lazy_import import LazyModule
 from trademl_assets.sources.contract import INSTANT, InstrumentParameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    import pandera.polars as pa
+else:
+    pa = LazyModule("pandera.polars")
 
 PRICES = ("open", "high", "low", "close")
 

@@ -5,6 +5,7 @@ what the venue said: cleaning, compression and alignment happen downstream.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
@@ -176,6 +177,23 @@ class SeriesSource(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a forecaster reads of the grid.
+
+    Attributes:
+        instruments: Those that it reads anything of.
+        returns: Whether it reads their returns.
+        book_slots: Slots of their books that it reads, from the best price on; None reads all, 0 none.
+        long_term: Whether it reads the facts of earlier days.
+    """
+
+    instruments: tuple[str, ...]
+    returns: bool
+    book_slots: int | None
+    long_term: bool
+
+
 @runtime_checkable
 class OptimumSource(Protocol):
     """Knows the best possible forecasts, because it planted the market itself."""
@@ -186,6 +204,7 @@ class OptimumSource(Protocol):
         decision_times_us: NDArray[np.int64],
         horizon_seconds: int,
         boundaries_bps: NDArray[np.float64],
+        readings: Mapping[str, Reading],
     ) -> dict[str, NDArray[np.float64]]:
         """Class probabilities of the return over the horizon, for each decision time.
 
@@ -194,10 +213,12 @@ class OptimumSource(Protocol):
             decision_times_us: Instants in microseconds since the epoch, shape (N,).
             horizon_seconds: Length of the return.
             boundaries_bps: Ascending class boundaries, shape (C - 1,).
+            readings: What else is asked for, by name: the best forecast that reads no more than this.
 
         Returns:
             Arrays of shape (N, C): `optimum` from all information on the grid, `returns_only` from the assets'
-            returns alone, `volatility` from the known volatility with zero drift.
+            returns alone, `volatility` from the known volatility with zero drift; and each of `readings`, left out
+            where its best forecast is not known.
         """
         ...
 

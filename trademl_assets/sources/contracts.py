@@ -4,13 +4,14 @@ Structure only where rows are still as the venue said them (tall rows): what is 
 rules to judge.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-import pandera.polars as pa
+from typing import TYPE_CHECKING
+
 import polars as pl
-from pandera.errors import SchemaError, SchemaErrors
 
 from trademl_assets.foundation.errors import DataQualityError
+from trademl_assets.foundation.lazy_import import LazyModule
 from trademl_assets.sources.contract import (
     AGGREGATE_SCHEMA,
     SERIES_SCHEMA,
@@ -18,6 +19,13 @@ from trademl_assets.sources.contract import (
     TALL_SCHEMA,
     snapshot_schema,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandera.polars as pa
+else:
+    pa = LazyModule("pandera.polars")
 
 CASE_WIDTH = 80  # characters of a failing case that a message shows
 
@@ -87,13 +95,13 @@ def require_contract(frame: pl.DataFrame, contract: pa.DataFrameSchema, place: s
     """
     try:
         contract.validate(frame, lazy=True)
-    except (SchemaErrors, SchemaError) as error:
+    except (pa.errors.SchemaErrors, pa.errors.SchemaError) as error:
         raise DataQualityError(f"{place}: {violations(error)} -> mend the source, or the step before") from error
 
 
-def violations(error: SchemaErrors | SchemaError) -> str:
+def violations(error: pa.errors.SchemaErrors | pa.errors.SchemaError) -> str:
     """Every violation in one line: column, check, number of failing cases and the first of them."""
-    if isinstance(error, SchemaError):
+    if isinstance(error, pa.errors.SchemaError):
         return str(error)
     cases = error.failure_cases.group_by("column", "check", maintain_order=True).agg(
         pl.len().alias("count"), pl.col("failure_case").first().alias("first")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from trademl_assets.sources.contract import Reading
 from trademl_assets.sources.planted_dynamics import Dynamics, step_dynamics
 from trademl_assets.sources.planted_filter import DayRecord, FilterState, Floats, Sight, StepLaw, filter_day
 from trademl_assets.sources.planted_market import LatentDay, latent_day
@@ -40,17 +41,34 @@ def full_sight(parameters: PlantedMarketParameters) -> Sight:
     return Sight(np.ones(shape[0], dtype=np.bool_), np.ones(shape, dtype=np.bool_))
 
 
-def own_sight(parameters: PlantedMarketParameters, target: int) -> Sight:
-    """Returns and book of one instrument."""
-    everything = full_sight(parameters)
-    own = np.arange(len(parameters.instruments)) == target
-    return Sight(everything.returns & own, everything.bands & own[:, None])
-
-
 def returns_sight(parameters: PlantedMarketParameters) -> Sight:
     """Returns of all instruments, no books."""
     everything = full_sight(parameters)
     return Sight(everything.returns, ~everything.bands)
+
+
+def sight_of(parameters: PlantedMarketParameters, reading: Reading) -> Sight | None:
+    """What a forecaster's reading shows of the drifts: rows of the full sight, those it does not read dropped.
+
+    Args:
+        parameters: The market.
+        reading: What is read. Of returns, their path alone counts; the sizes at the best prices, which a microprice
+            shows too, are counted with the books.
+
+    Returns:
+        The sight. None where the best forecast from it is not linear in what it shows: the reading ends within a band,
+        or leaves the gate of the drift unknown.
+    """
+    everything = full_sight(parameters)
+    if parameters.gate.strength and not reading.long_term:
+        return None
+    borders = np.cumsum([band.slots for band in parameters.books.bands])
+    slots = parameters.slots if reading.book_slots is None else reading.book_slots
+    shown = borders <= slots
+    if slots < borders[-1] and slots not in (0, *borders):
+        return None
+    read = np.array([instrument.name in reading.instruments for instrument in parameters.instruments])
+    return Sight(everything.returns & read & reading.returns, everything.bands & read[:, None] & shown)
 
 
 def filter_drifts(parameters: PlantedMarketParameters, sight: Sight, decision_steps: Steps) -> Filtered:

@@ -6,24 +6,25 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import kurtosis, skew
 
 from trademl_assets.foundation.calendar import day_start, to_microseconds
 from trademl_assets.foundation.errors import ConfigError, SourceError
 from trademl_assets.foundation.parameters import Parameters
-from trademl_assets.sources.contract import AGGREGATE_SCHEMA, SOURCES, InstrumentParameters
+from trademl_assets.sources.contract import AGGREGATE_SCHEMA, SOURCES, InstrumentParameters, Reading
 from trademl_assets.sources.planted_books import SlotBooks, draw_books, expected_volume
+from trademl_assets.sources.planted_filter import Sight
 from trademl_assets.sources.planted_market import latent_day
 from trademl_assets.sources.planted_optimum import (
     class_probabilities,
     filter_drifts,
     full_sight,
     horizon_laws,
-    own_sight,
     predict_return,
     predict_without_drift,
     returns_sight,
+    sight_of,
 )
 from trademl_assets.sources.planted_parameters import SECONDS_PER_DAY, PlantedMarketParameters
 from trademl_assets.sources.planted_tables import snapshot_table, tall_table
@@ -118,8 +119,8 @@ class PlantedMarket:
                     "instrument": instrument.name,
                     "mean_bps": float(returns.mean()),
                     "std_bps": float(returns.std()),
-                    "skew": float(skew(returns)),
-                    "kurtosis": float(kurtosis(returns)),
+                    "skew": float(scipy.stats.skew(returns)),
+                    "kurtosis": float(scipy.stats.kurtosis(returns)),
                     "volume": volume,
                     "volatility_bps": float(np.sqrt(np.sum(returns**2))),
                     "close": float(np.exp(log_mid[-1])),
@@ -134,6 +135,7 @@ class PlantedMarket:
         decision_times_us: NDArray[np.int64],
         horizon_seconds: int,
         boundaries_bps: NDArray[np.float64],
+        readings: Mapping[str, Reading],
     ) -> dict[str, NDArray[np.float64]]:
         """Class probabilities of the log mid return over the horizon, given what the grid showed up to each decision.
 
@@ -142,11 +144,12 @@ class PlantedMarket:
             decision_times_us: Grid instants in microseconds since the epoch, shape (N,).
             horizon_seconds: Length of the return, a multiple of the cadence.
             boundaries_bps: Ascending class boundaries, shape (C - 1,).
+            readings: What else is asked for, by name.
 
         Returns:
-            Arrays of shape (N, C): `optimum` from all returns and books, `own_asset` from the instrument's own,
-            `returns_only` from all returns without books, `volatility` with zero drift. Volatility and gate are known
-            to all four.
+            Arrays of shape (N, C): `optimum` from all returns and books, `returns_only` from all returns without books,
+            `volatility` with zero drift; and each of `readings` that has a `sight_of`. Volatility and gate are known to
+            all.
 
         Raises:
             SourceError: The instrument is not planted, or a decision or the horizon lies off the grid or outside the
@@ -155,16 +158,16 @@ class PlantedMarket:
         market, target = self._market, self._position(instrument)
         steps = self._steps(decision_times_us, horizon_seconds)
         laws = horizon_laws(market, target, steps, horizon_seconds // market.cadence_seconds)
-        sights = {
-            "optimum": full_sight(market),
-            "own_asset": own_sight(market, target),
-            "returns_only": returns_sight(market),
-        }
-        forecasts = {name: predict_return(filter_drifts(market, sight, steps), laws) for name, sight in sights.items()}
-        forecasts["volatility"] = predict_without_drift(market, laws)
-        return {
-            name: class_probabilities(mean, variance, boundaries_bps) for name, (mean, variance) in forecasts.items()
-        }
+        asked = {name: sight_of(market, reading) for name, reading in readings.items()}
+        sights = {"optimum": full_sight(market), "returns_only": returns_sight(market)}
+        sights |= {name: sight for name, sight in asked.items() if sight is not None}
+        found: dict[bytes, NDArray[np.float64]] = {}
+        for sight in sights.values():
+            if (seen := _seen(sight)) not in found:
+                mean, variance = predict_return(filter_drifts(market, sight, steps), laws)
+                found[seen] = class_probabilities(mean, variance, boundaries_bps)
+        volatility = class_probabilities(*predict_without_drift(market, laws), boundaries_bps)
+        return {name: found[_seen(sight)] for name, sight in sights.items()} | {"volatility": volatility}
 
     def _tables(
         self,
@@ -215,3 +218,7 @@ class PlantedMarket:
         if name not in self._positions:
             raise SourceError(f"planted market: {name} is not planted -> choose one of {', '.join(self._positions)}")
         return self._positions[name]
+
+
+def _seen(sight: Sight) -> bytes:
+    return sight.returns.tobytes() + sight.bands.tobytes()

@@ -57,6 +57,11 @@ class ArtifactStore:
         """Return the store below `root`."""
         return cls(Layout(root))
 
+    @property
+    def cache(self) -> "ArtifactStore":
+        """The store, beside this one, of what can be made again at any time."""
+        return ArtifactStore(self.layout.cache)
+
     def write(
         self, asset: str, partition: str, *, schema_version: int, provenance: Provenance
     ) -> AbstractContextManager[PartitionWriter]:

@@ -12,7 +12,7 @@ class Layout:
     """Folders below one root.
 
     Args:
-        root: Folder of the store; `artifacts/` and `scratch/` lie below it.
+        root: Folder of the store; `artifacts/`, `scratch/` and `cache/` lie below it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -22,6 +22,11 @@ class Layout:
     def artifacts(self) -> Path:
         """Folder of all committed artifacts."""
         return self.root / "artifacts"
+
+    @property
+    def cache(self) -> "Layout":
+        """Layout of what can be made again at any time; the whole of it may be removed by hand while nothing runs."""
+        return Layout(self.root / "cache")
 
     def asset_folder(self, asset: str) -> Path:
         """Folder of all partitions of an asset."""

@@ -20,7 +20,9 @@ from trademl_assets.models.network import Network
 from trademl_assets.models.registry import MODELS, ModelParameters
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.durable import hash_file, write_durably
-from trademl_assets.training.data import HeldOut, SegmentFeed
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.epochs import HeldOut
+from trademl_assets.training.kept_features import DailyFeatures
 from trademl_assets.training.losses import without_class_weights
 from trademl_assets.training.results import SCHEMA_VERSION, member_name, read_json, sidecar_name, write_json
 
@@ -76,31 +78,39 @@ def load_network(weights: Path, sidecar: dict[str, Any]) -> Network:
 
 
 def predict_logits(
-    feed: SegmentFeed, network: Network, part: Part, segments: int, *, on_stride_only: bool, every_label: bool = False
-) -> Rows:
-    """Predict the decisions of a part.
+    feed: SegmentFeed,
+    networks: Sequence[Network],
+    part: Part,
+    segments: int,
+    *,
+    on_stride_only: bool,
+    every_label: bool = False,
+) -> list[Rows]:
+    """Predict the decisions of a part; each batch is laid once for all networks.
 
     Args:
         feed: The feed of the dataset.
-        network: In evaluation mode.
+        networks: Of one family and shape, in evaluation mode.
         part: Part of the split.
         segments: Segments computed together.
         on_stride_only: Whether the training phases are left out.
-        every_label: Whether labels of all targets over all horizons that the network forecasts are predicted, not the
+        every_label: Whether labels of all targets over all horizons that the networks forecast are predicted, not the
             primary ones alone.
 
     Returns:
-        Positions in the dataset's index, in order, and their logits.
+        Of each network, positions in the dataset's index, in order, and their logits.
     """
-    rows, logits = [], []
+    rows: list[NDArray[np.int64]] = []
+    logits: list[list[NDArray[np.float64]]] = [[] for _ in networks]
     stretches = feed.stretches(part, on_stride_only=on_stride_only, every_label=every_label)
     with torch.no_grad():
         for batch in HeldOut(feed, stretches, segments):
             rows.append(batch.rows.numpy())
-            logits.append(network(batch).double().numpy())
+            for found, network in zip(logits, networks, strict=True):
+                found.append(network(batch).double().numpy())
     positions = np.concatenate(rows)
     order = np.argsort(positions)
-    return Rows(positions[order], np.concatenate(logits)[order])
+    return [Rows(positions[order], np.concatenate(found)[order]) for found in logits]
 
 
 class TrainedModel:
@@ -123,12 +133,17 @@ class TrainedModel:
         self, dataset: Dataset, part: Part, *, on_stride_only: bool = True, every_label: bool = False
     ) -> list[Rows]:
         """Return each member's logits of the decisions of a part."""
-        segments = int(self.members[0][1]["training"]["segments_per_step"])
-        feed = SegmentFeed(dataset, self.members[0][0])
-        return [
-            predict_logits(feed, network, part, segments, on_stride_only=on_stride_only, every_label=every_label)
-            for network, _ in self.members
-        ]
+        networks, training = [network for network, _ in self.members], self.members[0][1]["training"]
+        precision = training.get("step_features_precision", "fp32")  # sidecars of before do not say
+        features = DailyFeatures(dataset, networks[0].step_features, precision, kept=True)
+        return predict_logits(
+            SegmentFeed(dataset, networks[0], features),
+            networks,
+            part,
+            int(training["segments_per_step"]),
+            on_stride_only=on_stride_only,
+            every_label=every_label,
+        )
 
     def predict(
         self, dataset: Dataset, part: Part, *, on_stride_only: bool = True, every_label: bool = False

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from trademl_assets.scoring.temperature import ensemble_logits, temperature_log_
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.artifact import load_network, predict_logits, read_sidecar, write_member
 from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.kept_features import DailyFeatures
 from trademl_assets.training.loss_parameters import keeps_probabilities
 from trademl_assets.training.losses import without_class_weights
 from trademl_assets.training.member import OnEpoch, Report, TrainedMember, build_network, train_member
@@ -43,6 +45,8 @@ from trademl_assets.training.results import (
     write_json,
     write_predictions,
 )
+
+_GIGABYTE = 1e9
 
 _PREDICTED: dict[str, tuple[Part, ...]] = {
     "fit": ("validation", "calibration", "test", "degradation"),
@@ -84,10 +88,15 @@ def fit_members(
     key = _key(spec, dataset_hash)
     if writes:
         _clear(folder, spec, key)
-    report(f"{spec.model_name} on {spec.experiment}: computing step features of {dataset.steps} steps", {})
     network = build_network(model, inputs)
     refuse_unanswered(inputs, network.targets)
-    feed = SegmentFeed(dataset, network)
+    features = DailyFeatures(dataset, network.step_features, spec.training.step_features_precision, kept=True)
+    feed = SegmentFeed(dataset, network, features)
+    most_bytes = round(spec.training.step_features_gigabytes * _GIGABYTE)
+    days = _days(feed, _PREDICTED[spec.mode])
+    report(f"{spec.model_name} on {spec.experiment}: reads step features of {len(days)} days", {})
+    features.prepare(days, lambda line: report(f"{spec.model_name} on {spec.experiment}: {line}", {}))
+    features.shrink(most_bytes)
     members: list[TrainedMember] = []
     for number, seed in enumerate(spec.seeds, start=1):
         found = read_sidecar(folder, seed)
@@ -119,6 +128,16 @@ def fit_members(
     if writes:
         _write_results(folder, spec, dataset, feed, members)
         shutil.rmtree(folder / CHECKPOINTS_FOLDER, ignore_errors=True)
+    features.release(most_bytes)
+
+
+def _days(feed: SegmentFeed, predicted: Sequence[Part]) -> NDArray[np.int64]:
+    """Positions of the dataset's days that training, validation and the predicted parts read."""
+    read = feed.stretches("train", on_stride_only=False, every_label=True)
+    read += feed.stretches("validation", on_stride_only=True, every_label=True)
+    for part in predicted:
+        read += feed.stretches(part, on_stride_only=True)
+    return feed.days(read)
 
 
 def open_training_data(spec: TrainingSpec) -> Dataset:
@@ -210,7 +229,7 @@ def _write_results(
     frames, log_loss = [], {}
     there = set(dataset.index["part"].unique())
     for part in (each for each in _PREDICTED[spec.mode] if each in there):
-        rows = [predict_logits(feed, member.network, part, segments, on_stride_only=True) for member in members]
+        rows = predict_logits(feed, [member.network for member in members], part, segments, on_stride_only=True)
         labels = dataset.index["label"].to_numpy()[rows[0].positions]
         ensemble = ensemble_logits(_without_class_weights(np.stack([each.logits for each in rows]), members))
         log_loss[part] = temperature_log_loss(ensemble, labels, 1.0)

@@ -1,4 +1,4 @@
-"""Starts the training process and waits for its results. Free of torch: it runs inside Dagster's processes."""
+"""Starts the training process, to train or to predict, and waits for it. Free of torch: runs in Dagster's processes."""
 
 import os
 import shutil
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from trademl_assets.foundation.errors import ConfigError, TradeMLError, TrainingError, TrainingTimeoutError
-from trademl_assets.training.leases import MOST_DEVICES, Cards, find_cards
+from trademl_assets.training.leases import MOST_DEVICES, Cards, find_cards, shown
 from trademl_assets.training.parameters import Devices, TrainingSpec
+from trademl_assets.training.prediction_spec import PredictionSpec
 from trademl_assets.training.results import FAILURE_FILE, SPEC_FILE, SUMMARY_FILE, read_json, remove_files, write_json
 
 Runner = Callable[[Sequence[str], Mapping[str, str]], object]
@@ -43,16 +44,16 @@ class TrainingResult:
 
 
 def launch_training(
-    spec: TrainingSpec,
+    spec: TrainingSpec | PredictionSpec,
     *,
     runner: Runner | None = None,
     on_progress: Callable[[str], None] = lambda _line: None,
     cards: Cards | None = None,
 ) -> TrainingResult:
-    """Train in a process of its own.
+    """Train, or predict with what was trained, in a process of its own.
 
     Args:
-        spec: What to train; its output folder is made and may hold the members of an interrupted run.
+        spec: What to do; its output folder is made and may hold the members of an interrupted run.
         runner: Runs the command; by default a plain subprocess. Orchestration hands in one that uses Pipes.
         on_progress: Takes the lines of the plain subprocess, and says what is waited for.
         cards: GPUs of which the training leases what it needs; None leases none.
@@ -86,27 +87,33 @@ def launch_training(
 
 
 @contextmanager
-def _leased(spec: TrainingSpec, cards: Cards | None, say: Callable[[str], None]) -> Iterator[dict[str, str]]:
+def _leased(
+    spec: TrainingSpec | PredictionSpec, cards: Cards | None, say: Callable[[str], None]
+) -> Iterator[dict[str, str]]:
     """Yield the variables that show a training its cards and no others."""
     count = 0 if cards is None else cards.wanted(spec.training.devices)
     if cards is None or not count:
         yield {}
         return
     with cards.lease(count, say) as names:
-        numbered = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(names)}
-        yield {**numbered, "TRADEML_CARDS": str(cards.folder)}
+        yield {**shown(names), "TRADEML_CARDS": str(cards.folder)}
 
 
 def build_command(spec_file: Path, processes: int, logs: Path) -> list[str]:
-    """Return the command line of a training.
+    """Return the command line of a training: torchrun where processes train together, the same module alone otherwise.
+
+    An agent that watches over a single process would only delay it, by the time that torch takes to be imported.
 
     Args:
         spec_file: What it does.
         processes: Processes that train together.
         logs: Folder of torchrun's own files, which it would leave in the machine's temporary folder otherwise.
     """
+    module = ["-m", "trademl_assets.training.run", str(spec_file)]
+    if processes == 1:
+        return [sys.executable, *module]
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", f"--log-dir={logs}"]
-    return [sys.executable, *torchrun, "-m", "trademl_assets.training.run", str(spec_file)]
+    return [sys.executable, *torchrun, *module]
 
 
 def build_environment(threads: int, launcher: int) -> dict[str, str]:
@@ -154,7 +161,9 @@ def _plain_runner(on_progress: Callable[[str], None]) -> Runner:
     return run
 
 
-def _failure(folder: Path, spec: TrainingSpec, error: Exception | None, seconds: float) -> TradeMLError:
+def _failure(
+    folder: Path, spec: TrainingSpec | PredictionSpec, error: Exception | None, seconds: float
+) -> TradeMLError:
     where = f"{spec.model_name} on {spec.experiment}"
     if (folder / FAILURE_FILE).is_file():
         stated = read_json(folder / FAILURE_FILE)

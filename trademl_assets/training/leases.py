@@ -1,8 +1,9 @@
 """Leases of GPUs: one lock file a card, freed by the kernel with its holder, whatever ended it. Free of torch."""
 
+import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,12 @@ from trademl_assets.training.parameters import Devices
 
 MOST_DEVICES = 2
 _POLL_SECONDS = 0.2
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def shown(names: Sequence[str]) -> dict[str, str]:
+    """Return the variables that show a process these cards and no others, numbered as their locks are."""
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", _VISIBLE: ",".join(names)}
 
 
 @dataclass(frozen=True)
@@ -76,11 +83,45 @@ class Cards:
         return len(taken) >= count
 
 
-def find_cards(folder: Path) -> Cards:
-    """Return the NVIDIA cards of this machine, with their locks in a folder."""
-    found = (re.fullmatch(r"nvidia(\d+)", path.name) for path in Path("/dev").glob("nvidia*"))
+def find_cards(folder: Path, devices: Path = Path("/dev"), facts: Path = Path("/proc/driver/nvidia/gpus")) -> Cards:
+    """Return the NVIDIA cards of this machine that CUDA_VISIBLE_DEVICES leaves visible, with their locks in a folder.
+
+    Args:
+        folder: Of the locks.
+        devices: Where the kernel shows the cards.
+        facts: Where the driver tells their identifiers.
+    """
+    found = (re.fullmatch(r"nvidia(\d+)", path.name) for path in devices.glob("nvidia*"))
     numbers = sorted(int(match.group(1)) for match in found if match)
-    return Cards(folder, tuple(str(number) for number in numbers))
+    visible = os.environ.get(_VISIBLE)  # handed on by whoever shares out the machine, as CUDA reads it
+    return Cards(folder, _visible([str(number) for number in numbers], visible, facts))
+
+
+def _visible(names: Sequence[str], visible: str | None, facts: Path) -> tuple[str, ...]:
+    """Those cards that a value of CUDA_VISIBLE_DEVICES names, in its order; as for CUDA, it ends at the first unknown.
+
+    A card may be named by its number or by the beginning of its identifier, and has one lock in either case.
+    """
+    if visible is None:
+        return tuple(names)
+    identifiers = dict(_identifiers(facts))
+    chosen: list[str] = []
+    for stated in visible.split(","):
+        asked = stated.strip()
+        meant = [number for known, number in identifiers.items() if known.startswith(asked)]
+        name = meant[0] if len(meant) == 1 and asked.startswith("GPU-") else asked
+        if name not in names or name in chosen:
+            break
+        chosen.append(name)
+    return tuple(chosen)
+
+
+def _identifiers(facts: Path) -> Iterator[tuple[str, str]]:
+    """Yield identifier and number of each card that the driver tells of."""
+    for path in facts.glob("*/information"):
+        stated = dict(re.findall(r"^([^:\n]+?)\s*:\s*(.*?)\s*$", path.read_text("utf-8"), flags=re.MULTILINE))
+        if {"GPU UUID", "Device Minor"} <= stated.keys():
+            yield stated["GPU UUID"], stated["Device Minor"]
 
 
 @contextmanager

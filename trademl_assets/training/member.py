@@ -28,7 +28,7 @@ from trademl_assets.training.losses import fit_class_weights
 from trademl_assets.training.module import FeedModule, MemberModule
 from trademl_assets.training.parameters import TrainingParameters
 from trademl_assets.training.resume import ResumeCallback
-from trademl_assets.training.trainer import build_stopping, build_trainer, join_processes, prepare_network
+from trademl_assets.training.trainer import build_stopping, build_trainer, draw_apart, join_processes, prepare_network
 
 Report = Callable[[str, dict[str, Any]], None]
 OnEpoch = Callable[[int, float], None]
@@ -169,6 +169,7 @@ class _Attempt:
         self.begun, self.module.recoveries = _where_it_stood(checkpoints, report, processes)
         if self.begun is not None:
             report(f"member {position[0]}/{position[1]} (seed {self._seed}): goes on from {self.begun.stem}", {})
+        draw_apart(self._seed, trainer.global_rank)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches come ready-made
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business

@@ -11,16 +11,21 @@ from torch.utils.data import DataLoader
 
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.network import Network, SegmentBatch
-from trademl_assets.training.data import HeldOut, Pace, SegmentFeed, Share, TrainingEpoch, loader
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.epochs import HeldOut, Pace, Share, TrainingEpoch, loader
 from trademl_assets.training.finite import require_finite
+from trademl_assets.training.held_features import held_where
 from trademl_assets.training.losses import sample_loss, weighted_mean, without_class_weights
 from trademl_assets.training.optimisers import build_optimiser
-from trademl_assets.training.parameters import TrainingParameters
+from trademl_assets.training.parameters import Precision, TrainingParameters
 from trademl_assets.training.schedules import build_schedule
 
 VALIDATION_LOG_LOSS = "validation_log_loss"
 VALIDATION_ACCURACY = "validation_accuracy"
 TRAINING_LOSS = "training_loss"
+
+_PRODUCTS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Of products of matrices."""
 
 
 class MemberModule(LightningModule):
@@ -151,6 +156,8 @@ class FeedModule(LightningDataModule):
         self._size = parameters.segments_per_step
         self._pace = Pace(self._size, parameters.parts_per_step, parameters.steps_per_epoch_at_most)
         self._workers = parameters.workers
+        self._place, self._share = parameters.step_features_on, parameters.device_memory_share
+        self._dtype = _PRODUCTS[parameters.precision] if feed.reads_steps_in_products else torch.float32
         self._seed = seed
         self._training = feed.stretches("train", on_stride_only=False, every_label=True)
         self._held_out = feed.stretches("validation", on_stride_only=True, every_label=True)
@@ -165,6 +172,18 @@ class FeedModule(LightningDataModule):
         """Pass over the batches of an epoch that were trained on already."""
         self._begins_at = (epoch, batch)
 
+    def setup(self, stage: str) -> None:  # noqa: ARG002 -- Lightning's signature
+        """Hold step features on the device that trains, where that is asked for or pays."""
+        if self.trainer is None:
+            raise TrainingError("features are asked for outside a training")
+        device, days = self.trainer.strategy.root_device, self._feed.days([*self._training, *self._held_out])
+        if held_where(self._place, self._feed.daily, days, device, share=self._share, workers=self._workers):
+            self._feed.hold(days, device)
+
+    def teardown(self, stage: str) -> None:  # noqa: ARG002 -- Lightning's signature
+        """Give the device's memory back: predictions are made where the network is then."""
+        self._feed.release()
+
     def train_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of the current epoch."""
         if self.trainer is None:
@@ -178,8 +197,9 @@ class FeedModule(LightningDataModule):
             epoch=epoch,
             share=Share(self.trainer.global_rank, self.trainer.world_size),
             first_batch=done if epoch == begun else 0,
+            dtype=self._dtype,
         )
-        return loader(batches, self._workers)
+        return loader(batches, self._workers, is_pinned=self._on_card)
 
     def transfer_batch_to_device(
         self,
@@ -192,4 +212,9 @@ class FeedModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of validation."""
-        return loader(HeldOut(self._feed, self._held_out, self._size))
+        held_out = HeldOut(self._feed, self._held_out, self._size, self._dtype)
+        return loader(held_out, is_pinned=self._on_card)
+
+    @property
+    def _on_card(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

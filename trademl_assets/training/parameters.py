@@ -20,7 +20,19 @@ from trademl_assets.training.optimiser_parameters import (
 
 Devices = Literal["auto", "cpu", "1", "2"]
 Precision = Literal["fp32", "bf16", "fp16"]
-WITHOUT_EFFECT = frozenset({"workers", "checkpoint_every_steps", "progress_seconds", "timeout"})
+KeptPrecision = Literal["fp32", "fp16"]
+FeaturesPlace = Literal["auto", "host", "device"]
+WITHOUT_EFFECT = frozenset(
+    {
+        "workers",
+        "step_features_gigabytes",
+        "step_features_on",
+        "device_memory_share",
+        "checkpoint_every_steps",
+        "progress_seconds",
+        "timeout",
+    }
+)
 """Parameters that the weights do not follow from: changing them makes no model stale."""
 
 
@@ -34,6 +46,12 @@ class TrainingParameters(Parameters):
         workers: Processes that lay batches beside each training process; 0 lays them in it.
         deterministic: Whether only kernels run that give the same bits each time.
         precision: `fp32`; `bf16` or `fp16` for products of matrices only, the latter on GPUs only.
+        step_features_precision: At which step features are kept on disk; `fp16` needs half the disk.
+        step_features_gigabytes: Most that kept step features of all trainings may take of the disk, 10^9 bytes each;
+            those unused for the longest time go first, those in use stay. 0 removes them when a training ends.
+        step_features_on: Where a training reads step features: `host` maps them from disk, `device` holds them whole on
+            the card, `auto` does so where they fit; the values are the same.
+        device_memory_share: Most of a card's free memory that held step features may take, within 0..1.
         compile: Whether the network is compiled by torch.
         max_epochs: Passes over the training segments, each at one random phase.
         steps_per_epoch_at_most: Steps of optimisation after which a pass ends; null for none.
@@ -58,6 +76,10 @@ class TrainingParameters(Parameters):
     workers: Annotated[int, Field(ge=0)]
     deterministic: bool
     precision: Precision
+    step_features_precision: KeptPrecision
+    step_features_gigabytes: Annotated[float, Field(ge=0)]
+    step_features_on: FeaturesPlace
+    device_memory_share: Annotated[float, Field(gt=0, le=1)]
     compile: bool
     max_epochs: Annotated[int, Field(ge=1)]
     steps_per_epoch_at_most: Annotated[int, Field(ge=1)] | None

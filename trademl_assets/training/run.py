@@ -1,11 +1,12 @@
-"""The training process: `python -m torch.distributed.run … -m trademl_assets.training.run spec.json`.
+"""The training process: `python -m trademl_assets.training.run spec.json`, behind torchrun where two train together.
 
 Reads the dataset through the store, trains every member, writes the results into the scratch folder. A member that is
 already there, trained from the same specification and dataset, is taken as it is; one that a kill left unfinished goes
-on from its last checkpoint, which gives the same bits.
+on from its last checkpoint, which gives the same bits. A specification of a prediction loads a trained model instead.
 """
 
 import faulthandler
+import json
 import logging
 import os
 import sys
@@ -22,6 +23,8 @@ from trademl_assets.training.fit import fit_members
 from trademl_assets.training.leases import occupied
 from trademl_assets.training.lifeline import die_with
 from trademl_assets.training.parameters import TrainingSpec
+from trademl_assets.training.prediction import predict_part
+from trademl_assets.training.prediction_spec import PredictionSpec
 from trademl_assets.training.results import FAILURE_FILE, append_metrics, describe_failure, write_json
 
 LAUNCHER_VARIABLE = "TRADEML_LAUNCHER_PID"
@@ -40,7 +43,7 @@ def main(arguments: list[str]) -> int:
     launcher = os.environ.get(LAUNCHER_VARIABLE)
     if launcher:
         die_with(int(launcher))
-    spec = TrainingSpec.model_validate_json(Path(arguments[0]).read_text("utf-8"))
+    spec = _read_spec(Path(arguments[0]).read_text("utf-8"))
     faulthandler.dump_traceback_later(spec.training.timeout.total_seconds(), exit=True)
     try:
         with ExitStack() as held:
@@ -48,19 +51,27 @@ def main(arguments: list[str]) -> int:
                 visible = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
                 own = visible[int(os.environ.get("LOCAL_RANK", "0"))]
                 held.enter_context(occupied(Path(os.environ[CARDS_VARIABLE]), own))
-            return _train(spec)
+            return _work(spec)
     finally:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _train(spec: TrainingSpec) -> int:
+def _read_spec(text: str) -> TrainingSpec | PredictionSpec:
+    kind = PredictionSpec if json.loads(text).get("mode") == "predict" else TrainingSpec
+    return kind.model_validate_json(text)
+
+
+def _work(spec: TrainingSpec | PredictionSpec) -> int:
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     torch.set_num_threads(spec.training.threads)
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with _reporter(speaks=rank == 0) as report:
         try:
-            fit_members(spec, processes=processes, writes=rank == 0, report=_kept(spec, report, writes=rank == 0))
+            if isinstance(spec, PredictionSpec):
+                predict_part(spec, report)
+            else:
+                fit_members(spec, processes=processes, writes=rank == 0, report=_kept(spec, report, writes=rank == 0))
         except TradeMLError as error:
             if rank == 0:
                 write_json(Path(spec.output_folder), FAILURE_FILE, describe_failure(error))

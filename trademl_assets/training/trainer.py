@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
@@ -95,6 +96,16 @@ def prepare_network(network: Network, parameters: TrainingParameters) -> None:
         encoder.forward = functools.partial(checkpoint, encoder.forward, use_reentrant=False)
     if parameters.compile:
         network.compile()
+
+
+def draw_apart(seed: int, rank: int) -> None:
+    """Give each of the processes that train together random numbers of its own, so that their dropout differs.
+
+    The first goes on in the stream that the weights were drawn from, as it would alone. Where each stands travels in
+    the checkpoints.
+    """
+    if rank:
+        torch.manual_seed(int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint32)[0]))
 
 
 def join_processes() -> None:

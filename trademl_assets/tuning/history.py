@@ -58,7 +58,7 @@ def draw_importances(importances: Sequence[Importance]) -> bytes:
 def draw_parallel_coordinates(trials: pl.DataFrame) -> bytes:
     """Draw every completed trial as a line over the searched paths and its loss, the best tenth in red."""
     done = trials.filter((pl.col("state") == "complete") & pl.col("loss").is_not_null())
-    fixed = {*FIXED, "weighted_f1", "excess_ece", "latency_ms"}
+    fixed = {*FIXED, "direction_log_loss", "weighted_f1", "excess_ece", "latency_ms"}
     paths = [name for name in trials.columns if name not in fixed]
     names = [*paths, "loss"]
     figure, axes = _canvas(max(6.4, 1.5 * len(names)), 3.6)

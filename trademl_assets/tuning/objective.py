@@ -17,11 +17,13 @@ from trademl_assets.datasets.trainable import refuse_untrainable
 from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.foundation.errors import ConfigError, TrainingError
 from trademl_assets.scoring.baselines import class_prior
+from trademl_assets.scoring.direction import direction_log_losses, up_shares
 from trademl_assets.scoring.excess import excess_calibration_error
 from trademl_assets.scoring.metrics import evaluate, log_losses
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.artifact import load_model
-from trademl_assets.training.data import HeldOut, SegmentFeed
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.epochs import HeldOut
 from trademl_assets.training.fit import fit_members, view_of_data
 from trademl_assets.training.module import VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import TrainingSpec
@@ -45,6 +47,7 @@ class _Window:
     labels: NDArray[np.int64]
     rows: pl.DataFrame
     prior_log_loss: float
+    up_shares: Floats
     latency_ms: float | None
 
 
@@ -129,11 +132,12 @@ class TrainedTrials:
         logits = rows.select(pl.col("^logit_\\d+$")).to_numpy().astype(np.float64)
         probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
         labels = rows["label"].to_numpy().astype(np.int64)
-        trained = view.samples("train", on_stride_only=True)["label"].to_numpy()
-        prior = class_prior(trained, view.classes, _PRIOR_PSEUDO_COUNTS)
+        trained = view.samples("train", on_stride_only=True)
+        prior = class_prior(trained["label"].to_numpy(), view.classes, _PRIOR_PSEUDO_COUNTS)
+        shares = up_shares(trained["label"].to_numpy(), trained["return_bps"].to_numpy(), view.classes)
         latency = _latency_ms(view, folder) if "latency_ms" in self._parameters.objectives else None
         prior_loss = -float(np.log(prior[labels]).mean())
-        return _Window(probabilities, labels, rows.select("t0", "t1"), prior_loss, latency)
+        return _Window(probabilities, labels, rows.select("t0", "t1", "return_bps"), prior_loss, shares, latency)
 
     def _view(self, spec: TrainingSpec) -> Dataset:
         if spec.weights is not None:
@@ -148,6 +152,14 @@ class TrainedTrials:
         if "weighted_f1" in wanted:
             found = [evaluate(window.probabilities, window.labels)["weighted_f1"] for window in judged]
             values["weighted_f1"] = float(np.mean(found))
+        if "direction_log_loss" in wanted:
+            found = [
+                direction_log_losses(
+                    window.probabilities, window.up_shares, window.rows["return_bps"].to_numpy()
+                ).mean()
+                for window in judged
+            ]
+            values["direction_log_loss"] = float(np.mean(found))
         if "excess_ece" in wanted:
             values["excess_ece"] = float(np.mean([self._excess(window) for window in judged]))
         if "latency_ms" in wanted:
@@ -212,6 +224,11 @@ def _daily(judged: Sequence[_Window]) -> tuple[tuple[str, float, int], ...]:
     ]
     daily = pl.concat(frames).group_by("day").agg(pl.col("loss").mean(), samples=pl.len()).sort("day")
     return tuple((day.isoformat(), float(loss), int(samples)) for day, loss, samples in daily.iter_rows())
+
+
+def _direction_log_loss(window: _Window) -> float:
+    returns = window.rows["return_bps"].to_numpy()
+    return float(direction_log_losses(window.probabilities, window.up_shares, returns).mean())
 
 
 def _latency_ms(view: Dataset, folder: Path) -> float:

@@ -7,9 +7,10 @@ from pydantic import Field, model_validator
 from trademl_assets.foundation.parameters import Parameters, SecretReference
 from trademl_assets.tuning.space import SearchRange, refuse_unsound
 
-Objective = Literal["log_loss", "weighted_f1", "excess_ece", "latency_ms"]
+Objective = Literal["log_loss", "direction_log_loss", "weighted_f1", "excess_ece", "latency_ms"]
 DIRECTIONS: dict[Objective, Literal["minimize", "maximize"]] = {
     "log_loss": "minimize",
+    "direction_log_loss": "minimize",
     "weighted_f1": "maximize",
     "excess_ece": "minimize",
     "latency_ms": "minimize",
@@ -78,6 +79,7 @@ class StudyParameters(Parameters):
         warm_start_trials: Trials that repeat the best values of the latest earlier study, if there is one.
         seed: Of the proposals.
         objectives: What is judged on validation: the first decides which trial is the best; several make a front.
+            `direction_log_loss` can be compared between studies on datasets whose classes are cut differently.
         n_windows: Last folds of the dataset whose validation is averaged; None judges on the validation blocks.
         patience_epochs: Of a trial's early stopping; None takes that of the training.
         pruner: What ends hopeless trials early.

@@ -6,6 +6,7 @@ Imports torch and opens the dataset once, then works off trials until there is n
 import logging
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from trademl_assets.foundation.errors import TradeMLError
 from trademl_assets.foundation.parameters import Parameters
+from trademl_assets.training.leases import occupied
 from trademl_assets.training.lifeline import die_with
 from trademl_assets.training.parameters import TrainingParameters
 from trademl_assets.training.results import describe_failure, write_json
@@ -33,6 +35,8 @@ class Job(Parameters):
         defaults: Configured choices.
         failure: File that a failed worker says its reason in.
         launcher: Process that the worker ends with.
+        card: GPU that the worker computes on, leased by the launcher; None for the CPU.
+        leases: Folder of the cards' locks.
     """
 
     template: TrainingTemplate
@@ -42,6 +46,8 @@ class Job(Parameters):
     defaults: dict[str, bool | int | float | str | None] = Field()
     failure: str
     launcher: int
+    card: str | None
+    leases: str | None
 
 
 def main(arguments: list[str]) -> int:
@@ -55,8 +61,9 @@ def main(arguments: list[str]) -> int:
         logging.getLogger(name).setLevel(logging.ERROR)
     place = StudyPlace(job.study, url, Path(job.workers), job.defaults)
     try:
-        objective = TrainedTrials(job.template, job.parameters, _say)
-        work_off(place, job.parameters, objective, most_epochs=objective.most_epochs, report=_say)
+        with nullcontext() if job.card is None or job.leases is None else occupied(Path(job.leases), job.card):
+            objective = TrainedTrials(job.template, job.parameters, _say)
+            work_off(place, job.parameters, objective, most_epochs=objective.most_epochs, report=_say)
     except TradeMLError as error:
         failure = Path(job.failure)
         write_json(failure.parent, failure.name, dict(describe_failure(error)))

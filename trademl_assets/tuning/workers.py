@@ -6,19 +6,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trademl_assets.foundation.errors import ConfigError, TradeMLError, TrainingError
-from trademl_assets.training.launch import build_environment, count_processes
+from trademl_assets.training.launch import build_environment
+from trademl_assets.training.leases import Cards, shown
 from trademl_assets.training.results import read_json, write_json
 from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.template import TrainingTemplate
 from trademl_assets.tuning.work import StudyPlace
 
 _TAIL_LINES = 15
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass
@@ -39,6 +40,7 @@ class WorkerProcesses:
         parameters: The search.
         scratch: Folder for the workers' orders.
         on_line: Takes the lines that workers say.
+        cards: GPUs of which each worker leases one, for as long as the study lasts; None leases none.
     """
 
     def __init__(
@@ -47,15 +49,21 @@ class WorkerProcesses:
         parameters: StudyParameters,
         scratch: Path,
         on_line: Callable[[str], None],
+        cards: Cards | None = None,
     ) -> None:
         self._template = template
         self._parameters = parameters
         self._scratch = scratch
         self._on_line = on_line
+        self._cards = cards
+        self._leased: tuple[str, ...] = ()
         self._ended: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 
     def __call__(self, place: StudyPlace, release: Callable[[], int]) -> None:
-        """Run workers until none of them finds a trial to begin.
+        """Run workers until none of them finds a trial to begin: one a card, where trials are trained on cards.
+
+        All cards are waited for before the first trial, as a training of two cards waits for both, so that nobody who
+        holds one waits for another who does.
 
         Args:
             place: Where the study is.
@@ -65,7 +73,15 @@ class WorkerProcesses:
             TrainingError: A worker ended without a trial to blame.
             ConfigError: Study and dataset do not fit.
         """
-        running = {number: self._start(number, place) for number in range(self._parameters.workers)}
+        count = self._parameters.workers
+        with ExitStack() as held:
+            if self._cards is not None and self._cards.wanted(self._template.searchable["training"]["devices"]):
+                count = min(count, len(self._cards.names))
+                self._leased = held.enter_context(self._cards.lease(count, self._on_line))
+            self._employ(count, place, release)
+
+    def _employ(self, count: int, place: StudyPlace, release: Callable[[], int]) -> None:
+        running = {number: self._start(number, place) for number in range(count)}
         try:
             while running:
                 ended = self._ended.get()
@@ -122,6 +138,8 @@ class WorkerProcesses:
             "defaults": dict(place.defaults),
             "failure": str(self._failure_file(number)),
             "launcher": os.getpid(),
+            "card": self._card(number),
+            "leases": None if self._cards is None else str(self._cards.folder),
         }
 
     def _failure_file(self, number: int) -> Path:
@@ -135,14 +153,12 @@ class WorkerProcesses:
         kind = ConfigError if stated["error"] == ConfigError.__name__ else TrainingError
         return kind(f"a worker of the study failed with {stated['error']}: {stated['message']}")
 
+    def _card(self, number: int) -> str | None:
+        return self._leased[number] if self._leased else None
+
     def _environment(self, number: int) -> dict[str, str]:
-        """What the worker is started with: one device of those that this process may use, by turns."""
-        training = self._template.searchable["training"]
+        """What the worker is started with: it sees its own card, where it has one."""
         inherited = dict(os.environ)  # handed on but for the devices
-        stated = build_environment(int(training["threads"]), os.getpid())
-        devices = count_processes(training["devices"])
-        if training["devices"] != "cpu" and devices > 1:
-            visible = [name for name in inherited.get(_VISIBLE, "").split(",") if name]
-            names = visible or [str(each) for each in range(devices)]
-            stated[_VISIBLE] = names[number % len(names)]
-        return {**inherited, **stated}
+        stated = build_environment(int(self._template.searchable["training"]["threads"]), os.getpid())
+        card = self._card(number)
+        return {**inherited, **stated, **(shown([card]) if card is not None else {})}

@@ -142,6 +142,15 @@ Edit = Callable[[Path], None]
             "boundaries: {kind: volatility_scaled, multiples: [-1, 1]}",
             ["models.yaml: dual_channel.parameters.head", "distribution forecasts the return", "demo"],
         ),
+        ("ablations.yaml", "of: dual_channel", "of: triple", ["ablations.yaml: returns_only.of", "dual_channel"]),
+        ("ablations.yaml", "book: null", "bok: null", ["ablations.yaml: returns_only.parameters.bok", "Extra inputs"]),
+        (
+            "ablations.yaml",
+            "book: null",
+            "book: {kind: bands}",
+            ["returns_only.parameters", "leave dual_channel as it is"],
+        ),
+        ("ablations.yaml", "returns_only", "dual_channel", ["ablations.yaml: dual_channel", "another name"]),
         ("datasets.yaml", "length: P24D", "length: a month", ["datasets.yaml: demo.split.blocks.0.length"]),
         (
             "long_term.yaml",
@@ -206,3 +215,16 @@ def test_unset_choice_of_deployment_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 def test_exponents_without_a_point_are_numbers(folder: Path) -> None:
     edit(folder, "datasets.yaml", "constant_below: 1.0e-6", "constant_below: 1e-6")
     assert load_configuration(folder, ENVIRONMENT).datasets["demo"].scaling.constant_below == 1e-6
+
+
+def test_an_experiment_takes_over_what_another_states_and_changes_single_keys(folder: Path) -> None:
+    edit(folder, "datasets.yaml", "\ndemo:\n", "\ndemo: &demo\n")
+    edit(folder, "datasets.yaml", "  labels:\n", "  labels: &labels\n")
+    coarse = "{boundaries: {kind: fixed, edges_bps: [-12, 0, 12]}}"
+    path = folder / "datasets.yaml"
+    path.write_text(path.read_text() + f"coarse:\n  <<: *demo\n  labels: {{<<: *labels, parameters: {coarse}}}\n")
+    found = load_configuration(folder, ENVIRONMENT).datasets
+    assert list(found) == ["demo", "coarse"]
+    assert found["coarse"].split == found["demo"].split
+    assert found["coarse"].labels.horizons_seconds == found["demo"].labels.horizons_seconds
+    assert found["coarse"].labels.parameters.model_dump()["boundaries"]["edges_bps"] == (-12, 0, 12)

@@ -28,8 +28,10 @@ from trademl_assets_tests.orchestration.conftest import PROJECT, merged, write_c
 
 BIN = Path(sys.executable).parent
 KEY = "demo|dual_channel"
-MADE = tuple(asset for asset in ENTRIES if asset not in {"external_series", "candles", "leakage_controls"})
-"""The assets that `trademl run demo` makes; the planted market has no external series and no candles."""
+MADE = tuple(
+    asset for asset in ENTRIES if asset not in {"external_series", "candles", "leakage_controls", "ablation_study"}
+)
+"""The assets that `trademl run demo` makes; the tiny market has no external series, no candles and no ablations."""
 CANARIES = {
     "CANARY_TOKEN": "canary-4f1d7c0e-token",
     "CANARY_DATABASE_URL": "postgresql://reader:canary-4f1d7c0e-password@127.0.0.1/market",

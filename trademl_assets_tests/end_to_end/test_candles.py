@@ -5,12 +5,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trademl_assets.cli import main
+from trademl_assets.configuration.reading import configuration_from_environment
 from trademl_assets.datasets.windows import open_dataset
+from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.period_job import evaluate_period
+from trademl_assets.orchestration.period_prediction import Period
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets_tests.conftest import PROJECT
 from trademl_assets_tests.orchestration.candle_deployment import EXPERIMENT, KEYS, write_candle_deployment
@@ -71,3 +77,21 @@ def test_minutes_become_a_judged_model_without_a_single_book(
     step = int(dataset.index["step"][0])
     assert dataset.gather("bars", step - dataset.lookback_steps("bars") + 1, step + 1).shape == (180, 10)
     assert store.read_table("leaderboard", EXPERIMENT)["model"].to_list() == ["dual_channel"]
+    predicted_again(Deployment.of(configuration_from_environment()), store)
+
+
+def predicted_again(deployment: Deployment, store: ArtifactStore) -> None:
+    """The test day as a period gives the predictions that are stored, made in a process that loads torch."""
+    key, day = f"{EXPERIMENT}|dual_channel", date(2024, 3, 6)
+    period = Period(key, day, day, hindsight=False)
+    manifest, facts, page = evaluate_period(deployment, store, period, "run")
+    found, stored = (
+        store.read_table(asset, partition, "predictions").filter(part="test")
+        for asset, partition in ((manifest.asset, manifest.partition), ("calibrated_model", key))
+    )
+    columns = [name for name in found.columns if name.startswith(("before_", "after_"))]
+    assert found["t0"].equals(stored["t0"])
+    assert np.abs(found.select(columns).to_numpy() - stored.select(columns).to_numpy()).max() < 1e-5
+    assert "dual_channel, 2024-03-06 to 2024-03-06" in page
+    assert facts.texts["verdict"] == manifest.notes["verdict"]
+    assert store.partitions("dataset") == (EXPERIMENT,)

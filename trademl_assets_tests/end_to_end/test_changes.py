@@ -1,5 +1,6 @@
 """A changed parameter makes exactly what depends on it again; everything else keeps its files as they are."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,3 +55,9 @@ def test_a_changed_parameter_makes_exactly_what_depends_on_it_again(
     assert made(site, written) == remade, told
     assert {place for place, value in site.hashes().items() if value != hashes[place]} == other_content
     assert f"{len(remade)} partition(s) made, {len(hashes) - len(remade)} up to date" in told
+    if f"model_evaluation/{KEY}" in remade:
+        changed = json.loads(site.run("trademl", "compare", "demo/dual_channel", "--json").stdout)
+        assert [each["key"] for each in changed["configuration"]] == sorted(f"{section}.{name}" for name in change)
+        assert (changed["before"], changed["after"]) == ("demo/dual_channel@1", "demo/dual_channel@2")
+        page = site.store.read_bytes("leaderboard", "demo", "page").decode()
+        assert "demo/dual_channel@1 → demo/dual_channel@2" in page

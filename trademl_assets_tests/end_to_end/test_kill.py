@@ -11,7 +11,7 @@ from trademl_assets_tests.end_to_end.deployed import MADE, Site, Watched
 
 pytestmark = pytest.mark.end_to_end
 
-SPOKEN = {"hyperparameter_study": "trial 1 of 2", "trained_model": "computing step features"}
+SPOKEN = {"hyperparameter_study": "trial 1 of 2", "trained_model": "reads step features"}
 """Assets that are killed when their training says this; the others when they have begun to write."""
 RANGES = ("raw_depth", "book_snapshots", "aligned_grid", "daily_aggregates", "market_regime")
 _LIFELINE_SECONDS = 15

@@ -34,6 +34,9 @@ EXPERIMENTS = {
     },
     "binance-preprocessing": {
         "multi_asset_alignment_2024-01-01_to_2024-01-06": 1,
+        "LEADUSDT_preprocessing_2024-01-01_to_2024-01-06": 1,
+        "FOLAUSDT_preprocessing_2024-01-01_to_2024-01-06": 1,
+        "FOLBUSDT_preprocessing_2024-01-01_to_2024-01-06": 1,
         "daily_aggregates_2023-12-26_to_2024-01-05": 1,
         "market_regime_2023-12-28_to_2024-01-05": 1,
     },

@@ -27,7 +27,7 @@ def evaluation_parameters(**changes) -> EvaluationParameters:
             "window": 2000,
             "most_classes": 2,
         },
-        "baselines": {"volatility_bins": 10, "pseudo_counts": 5, "logistic_penalty": 0.001},
+        "baselines": {"volatility_bins": 10, "pseudo_counts": 5, "logistic_penalty": 0.001, "boosting": None},
         "minimum_effective_test": 100,
         "minimum_blocks": 5,
         "block_horizons": 2,
@@ -54,7 +54,7 @@ def evaluation_parameters(**changes) -> EvaluationParameters:
             "capacity_bps": [5.0],
             "minimum_trades": 20,
         },
-        "comparison": {"set_level": 0.1, "overfitting_groups": 8, "minimum_trials": 10},
+        "comparison": {"set_level": 0.1, "overfitting_groups": 8, "minimum_trials": 10, "kept_versions": 20},
         "seed": 7,
     }
     return EvaluationParameters.model_validate_json(json.dumps(values | changes))

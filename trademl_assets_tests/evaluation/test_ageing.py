@@ -35,7 +35,7 @@ AGEING = {
     "half_life_steps": 60,
     "retrain_at_share": 0.5,
 }
-BASELINES = BaselineParameters(volatility_bins=10, pseudo_counts=5.0, logistic_penalty=0.001)
+BASELINES = BaselineParameters(volatility_bins=10, pseudo_counts=5.0, logistic_penalty=0.001, boosting=None)
 RESAMPLING = Resampling(block_horizons=2, minimum_block=timedelta(days=1), replicates=300, confidence=0.95, seed=3)
 
 

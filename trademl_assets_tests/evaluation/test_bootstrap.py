@@ -5,6 +5,7 @@ import pytest
 
 from trademl_assets.evaluation.bootstrap import bootstrap_metrics, cell_of, draw_counts, metric_intervals
 from trademl_assets.scoring import metrics
+from trademl_assets.scoring.bins import equal_mass_edges
 from trademl_assets.scoring.metric_sums import sum_metrics
 
 
@@ -20,7 +21,7 @@ def test_replicates_are_the_metrics_of_the_decisions_drawn():
     cell = cell_of(100.0)
     found = bootstrap_metrics(probabilities, labels, 100.0, replicates=20, seed=4, boundaries_bps=[-3, 0, 3])
     counts = draw_counts(-(-1010 // cell), 100.0 / cell, 20, 4).astype(int)
-    edges = metrics.equal_mass_edges(probabilities.max(axis=1))
+    edges = equal_mass_edges(probabilities.max(axis=1))
     for number, count in enumerate(counts):
         rows = np.repeat(np.arange(1010), np.repeat(count, cell)[:1010])
         drawn, truth = probabilities[rows], labels[rows]

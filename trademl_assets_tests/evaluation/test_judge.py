@@ -39,7 +39,11 @@ def test_a_market_with_signal_shows_skill_with_figures(skilled):
     assert skilled.sentence.startswith(f"Skill: log-loss {skilled.reference.difference:.4f} nats below")
     assert "385 independent test labels" in skilled.sentence
     assert skilled.reference.low > 0
-    assert [skill.baseline for skill in skilled.skills][:2] == ["volatility prior", "scaled-return prior"]
+    assert [skill.baseline for skill in skilled.skills][:3] == [
+        "volatility prior",
+        "scaled-return prior",
+        "symmetric-return prior",
+    ]
     assert sum(day.samples * day.gain for day in skilled.days) / skilled.test.samples == pytest.approx(
         skilled.reference.difference
     )

@@ -171,4 +171,4 @@ def test_trials_that_lack_a_day_do_not_count():
 
 def test_an_odd_number_of_groups_is_refused():
     with pytest.raises(ValidationError, match="even number"):
-        ComparisonParameters(set_level=0.1, overfitting_groups=7, minimum_trials=10)
+        ComparisonParameters(set_level=0.1, overfitting_groups=7, minimum_trials=10, kept_versions=2)

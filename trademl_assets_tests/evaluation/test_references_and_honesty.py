@@ -10,6 +10,7 @@ from trademl_assets.evaluation.honesty import judge_conformal
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.references import baseline_losses, summary_features
+from trademl_assets.evaluation.regimes import regime_rows
 from trademl_assets_tests.evaluation.examples import EDGES_BPS, evaluation_parameters, make_example
 
 PARAMETERS = evaluation_parameters()
@@ -55,6 +56,28 @@ def test_cells_and_sets_stand_in_the_judgement_and_survive_json():
     assert set(found.sets) == {"split", "adaptive"}
     assert found.sets["adaptive"].coverage == pytest.approx(0.9, abs=0.03)
     assert Judgement.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+
+
+def test_scores_stand_by_regime_and_their_mean_is_the_whole():
+    named = pl.when(pl.col("sample") % 3 == 0).then(pl.lit("calm")).otherwise(pl.lit(None))
+    found = judge_model(
+        CALIBRATED.table.with_columns(regime=named),
+        EXAMPLE.index,
+        EDGES_BPS,
+        CALIBRATED.calibration,
+        PARAMETERS,
+        class_names=tuple("abcde"),
+    )
+    assert [each.regime for each in found.regimes] == ["calm", "unknown"]
+    weights = np.array([each.samples for each in found.regimes])
+    for name in ("log_loss", "brier", "accuracy"):
+        mean = weights @ [each.scores[name] for each in found.regimes] / weights.sum()
+        assert mean == pytest.approx(found.test.after[name])
+    assert weights @ [each.gain for each in found.regimes] / weights.sum() == pytest.approx(found.reference.difference)
+    parts = [found.test.after[f"brier_{name}"] for name in ("reliability", "resolution", "uncertainty", "within_bins")]
+    assert parts @ np.array([1, -1, 1, 1]) == pytest.approx(found.test.after["brier"])
+    assert found.intervals["brier_resolution"][0] <= parts[1] <= found.intervals["brier_resolution"][1]
+    assert regime_rows(found.regimes)[0]["decisions"] == weights[0]
 
 
 def test_probabilities_that_are_far_too_sure_fail_the_gate():

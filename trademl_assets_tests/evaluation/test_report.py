@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix
 
 from trademl_assets.datasets.label_kinds import interval_names
 from trademl_assets.evaluation.ageing import Ageing, measure_ageing
@@ -17,7 +18,9 @@ from trademl_assets.evaluation.money import Book, judge_money
 from trademl_assets.evaluation.money_results import Money
 from trademl_assets.evaluation.plots import LearningCurve
 from trademl_assets.evaluation.report import LineageRow, ReportMaterial, render_report
+from trademl_assets.evaluation.report_sections import class_accuracies
 from trademl_assets.evaluation.search_honesty import no_search
+from trademl_assets.tuning.history import draw_history
 from trademl_assets_tests.end_to_end.browser import Browser
 from trademl_assets_tests.evaluation.examples import EDGES_BPS, Example, evaluation_parameters, make_example
 from trademl_assets_tests.evaluation.test_ageing import recipe
@@ -84,6 +87,7 @@ def _page(*, days=(24, 4, 4, 8), empty: bool = False, text: str = "plain", worth
         class_distribution=counts,
         learning_curves=() if empty else (LearningCurve(text, (1.5, 1.4), (1.5, 1.45), 1),),
         trials=TRIALS.clear() if empty else TRIALS.with_columns(choice=pl.lit(text)),
+        study_pictures={} if empty else {"history": draw_history(TRIALS), "pruning": draw_history(TRIALS)},
         study_note=text,
         search=no_search(),
         lineage=(LineageRow(text, text, "ab" * 32, "1"),),
@@ -118,7 +122,7 @@ def test_the_page_is_well_formed_and_stands_alone(page):
     structure.feed(page)
     assert structure.open == []
     assert "script" not in structure.seen
-    assert structure.seen.count("img") == 10
+    assert structure.seen.count("img") == 11
     assert all(source.startswith("data:image/png;base64,") for source in structure.sources)
     assert not re.search(r"https?://|url\(|@import", page)
 
@@ -138,7 +142,7 @@ def test_everything_below_the_verdict_is_folded_behind_a_line_that_says_what_was
     named = dict(titles)
     assert page.count("<details") == len(titles) == 12
     assert "against 6 of 6 baselines" in named["Skill against the baselines"]
-    assert "2 passed, 0 failed, 10 not judged (support)" in named["Are the probabilities honest?"]
+    assert "1 passed, 0 failed, 5 not judged (support)" in named["Are the probabilities honest?"]
     assert "90% promised" in named["Sets that hold the truth"]
     assert "half-life" in named["How it ages"]
     assert "break even at" in named["Money"]
@@ -149,9 +153,25 @@ def test_everything_below_the_verdict_is_folded_behind_a_line_that_says_what_was
 def test_the_sections_hold_their_tables(page):
     cells = page[page.index('<table class="cells">') :]
     cells = cells[: cells.index("</table>")]
-    assert (cells.count(">passed<"), cells.count(">not judged<")) == (2, 10)
+    assert (cells.count(">passed<"), cells.count(">not judged<")) == (1, 5)
     for text in ("the spread", "50000", "held when acting", "by regime", "bull", "AUC", "area under the ROC curve"):
         assert text in page
+
+
+def test_accuracy_of_a_class_is_that_of_telling_it_from_all_others(page):
+    generator = np.random.default_rng(0)
+    truth, told = generator.integers(4, size=(2, 500))
+    own = class_accuracies(confusion_matrix(truth, told).tolist())
+    assert own == pytest.approx([accuracy_score(truth == number, told == number) for number in range(4)])
+    assert "Accuracy of a class: held against all others." in page
+
+
+def test_every_regime_has_its_scores(page):
+    assert "By regime, test part after calibration" in page
+    table = page[page.index("By regime, test part") :]
+    table = table[: table.index("</table>")]
+    assert "<td>unknown</td>" in table
+    assert "directional accuracy" in table
 
 
 def test_a_day_to_train_again_leads_where_the_gain_decays():

@@ -112,6 +112,7 @@ CHANGES: Mapping[str, Any] = {
             }
         }
     },
+    "ablations": None,
     "training": {"seeds": [1, 2], "max_epochs": 2, "progress_seconds": 0.01},
     "tuning": {"n_trials": 2},
     "evaluation": {"bootstrap_replicates": 100, "excess_replicates": 100, "minimum_effective_test": 50},
@@ -126,13 +127,13 @@ def merged(base: Any, changes: Any) -> Any:
 
 
 def write_configuration(folder: Path, *changes: Mapping[str, Any]) -> Path:
-    """Write the demo's files with the changes of the tiny market and then `changes`."""
+    """Write the demo's files with the changes of the tiny market and then `changes`; None empties a file."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(DEMO.glob("*.yaml")):
         section = yaml.safe_load(file.read_text())
         for change in (CHANGES, *changes):
             section = merged(section, change.get(file.stem, {}))
-        (folder / file.name).write_text(yaml.safe_dump(section, sort_keys=False))
+        (folder / file.name).write_text(yaml.safe_dump(section or {}, sort_keys=False))
     return folder
 
 

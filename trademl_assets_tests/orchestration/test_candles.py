@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ import yaml
 
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import load_configuration
+from trademl_assets.datasets.period import build_period
 from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.definitions import build_definitions
-from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.foundation.calendar import day_bounds
+from trademl_assets.foundation.errors import ConfigError, DataQualityError, MissingPartitionError
 from trademl_assets.orchestration.checks import table_look
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.drive import RunFailedError
 from trademl_assets.orchestration.lineage import Artifact
 from trademl_assets.orchestration.planning import wanted
 from trademl_assets.sources.bar_contract import bar_contract
+from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets_tests.datasets.candle_market import three_days
 from trademl_assets_tests.datasets.conftest import PROVENANCE
 from trademl_assets_tests.orchestration.candle_deployment import (
@@ -64,10 +68,31 @@ def test_candles_and_their_dataset_are_made_checked_and_pinned(candle_world: Wor
         ]
     )
     assert len(records) == 2
+    days_of_their_own(candle_world.store)
     again = candle_world.drive().run(EXPERIMENT, "dataset")
     assert sum(again.made.values()) == 0
     first, *_ = candle_world.materializations("candles")
     assert {"plot", "coverage", "missing", "idle", "longest_gap_seconds"} <= set(first.metadata)
+
+
+def days_of_their_own(store: ArtifactStore) -> None:
+    """Days by the recipe of the dataset: what it holds for them, and no month that is not needed."""
+    recipe = store.read_json("dataset", EXPERIMENT, "recipe")
+    own, day = store.read_table("dataset", EXPERIMENT, "index"), date(2024, 3, 5)
+    own = own.filter((pl.col("t0").dt.date() == day) & (pl.col("t0") < pl.lit(day_bounds(day)[1] - timedelta(hours=1))))
+    found = build_period(store, recipe, day, day)
+    both = found.index.join(own, on=["t0", "instrument", "horizon_seconds"], suffix="_own")
+    assert both.height == own.height > 50
+    for name in ("t1", "label", "return_bps"):
+        assert both[name].equals(both[f"{name}_own"].rename(name)), name
+    assert (both["sigma_bps"] / both["sigma_bps_own"] - 1).abs().max() < 1e-9
+    assert found.index["t1"].max() == day_bounds(day)[1], "labels that end at midnight are there"
+    assert sorted(found.arrays) == ["bars", "clock", "mask", "price"]
+    assert recipe["class_edges"] == found.recipe["class_edges"]
+    with pytest.raises(DataQualityError, match="no sample"):
+        build_period(store, recipe, date(2024, 3, 1), date(2024, 3, 1))
+    with pytest.raises(MissingPartitionError, match="2024-04"):
+        build_period(store, recipe, date(2024, 4, 1), date(2024, 4, 1))
 
 
 def test_a_month_that_contradicts_itself_stops_the_run_and_says_where(candle_world: World, tmp_path: Path):

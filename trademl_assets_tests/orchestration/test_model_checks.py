@@ -75,7 +75,7 @@ def test_a_miscalibrated_model_with_skill_ends_the_run_and_its_judgement_stays(w
     assert not success
     refused = said[CALIBRATION]
     assert (refused.passed, refused.severity, refused.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
-    assert "top label in regime unknown (excess +0.080, p 0.0004)" in str(refused.metadata["problem"].value)
+    assert "top label in regime all (excess +0.080, p 0.0004)" in str(refused.metadata["problem"].value)
     assert world.store.partitions("model_evaluation") == (KEY,)
     assert not spoiled(skilled).fit_to_serve
 

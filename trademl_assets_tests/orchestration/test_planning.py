@@ -65,7 +65,7 @@ def test_what_follows_from_upstream_is_planned_too(made_world: World, tmp_path: 
 
 def test_an_experiment_needs_only_what_leads_to_it(made_world: World):
     needed = wanted(made_world.deployment, "demo", None)
-    aside = {"external_series", "candles", "leakage_controls"}
+    aside = {"external_series", "candles", "leakage_controls", "ablation_study"}
     assert list(needed) == [asset for asset in ENTRIES if asset not in aside]
     assert needed["raw_depth"] == ("2024-01-06|FOLAUSDT", "2024-01-06|FOLBUSDT", "2024-01-06|LEADUSDT")
     assert "2024-01-06" not in needed["market_regime"]

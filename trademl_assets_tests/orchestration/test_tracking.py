@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from trademl_assets.orchestration.catalog import ALIGNED_GRID, BOOK_SNAPSHOTS, DATASET, ENTRIES, TRAINED_MODEL
 from trademl_assets.orchestration.recovery import PROCESS_TAG, close_dead_runs
 from trademl_assets.orchestration.resources.run_names import RunNames
+from trademl_assets.orchestration.resources.run_parameters import run_parameters
 from trademl_assets_tests.orchestration.conftest import World, tiny_configuration
 
 
@@ -27,9 +28,9 @@ def runs(world: World, stage: str) -> list[Any]:
     return [] if experiment is None else list(client(world).search_runs([experiment.experiment_id]))
 
 
-def dataset_run(world: World) -> Any:
-    """The run of the dataset itself, whose experiment holds the runs of its controls too."""
-    (run,) = (each for each in runs(world, DATASET.stage) if each.data.tags["dagster_asset"] == DATASET.name)
+def run_of(world: World, asset: str) -> Any:
+    """The tracked run of an asset of which there was one batch."""
+    (run,) = (each for each in runs(world, ENTRIES[asset].stage) if each.data.tags.get("dagster_asset") == asset)
     return run
 
 
@@ -43,6 +44,7 @@ def dataset_run(world: World) -> Any:
             ["2024-01-02|LEADUSDT", "2024-01-03|FOLAUSDT"],
             "data_object_2_instruments_2024-01-02_to_2024-01-03",
         ),
+        ("coverage_calendar", ["all"], "coverage_calendar"),
         ("aligned_grid", ["2024-01-01", "2024-01-05"], "multi_asset_alignment_2024-01-01_to_2024-01-05"),
         ("dataset", ["demo"], "FOLAUSDT_30min_dataset_v1"),
         ("hyperparameter_study", ["demo|dual_channel"], "FOLAUSDT_30min_opt_2024-01-06"),
@@ -83,12 +85,74 @@ def test_a_batch_is_one_finished_run_in_the_experiment_of_its_stage(made_world: 
 
 
 def test_several_assets_of_a_stage_have_a_run_each(made_world: World):
-    names = {run.data.tags["dagster_asset"] for run in runs(made_world, ALIGNED_GRID.stage)}
-    assert names == {"aligned_grid", "daily_aggregates", "market_regime"}
+    names = {run.data.tags.get("dagster_asset", "") for run in runs(made_world, ALIGNED_GRID.stage)}
+    assert names - {""} == {"aligned_grid", "daily_aggregates", "market_regime"}
+
+
+def test_every_instrument_of_an_alignment_has_a_run_with_its_gaps_and_compression_by_the_day(made_world: World):
+    grid, books = run_of(made_world, "aligned_grid"), run_of(made_world, "book_snapshots")
+    nested = {
+        run.info.run_name: run for run in runs(made_world, ALIGNED_GRID.stage) if "dagster_asset" not in run.data.tags
+    }
+    span = "2024-01-01_to_2024-01-06"
+    assert set(nested) == {f"{name}_preprocessing_{span}" for name in ("LEADUSDT", "FOLAUSDT", "FOLBUSDT")}
+    run = nested[f"FOLAUSDT_preprocessing_{span}"]
+    tags = {"asset": "FOLAUSDT", "stage": "preprocessing", "mlflow.parentRunId": grid.info.run_id}
+    assert tags.items() <= run.data.tags.items()
+    assert run.data.tags["source_data_object_run_id"] == books.info.run_id
+    assert run.info.status == "FINISHED"
+    shares = [
+        made_world.store.require("aligned_grid", f"2024-01-0{day}").notes["statistics"]["instruments"]["FOLAUSDT"]
+        for day in range(1, 7)
+    ]
+    history = client(made_world).get_metric_history(run.info.run_id, "filled_share")
+    assert [each.value for each in history] == [found["filled_share"] for found in shares]
+    assert run.data.metrics["compression_ratio"] > 1
+    steps = {name: value for name, value in books.data.params.items() if name.startswith("order_book.")}
+    assert steps.items() <= run.data.params.items()
+    assert any(name.startswith("order_book.steps.0.") for name in steps)
+    assert run.data.params["asked.instruments"] == "FOLAUSDT"
+
+
+@pytest.mark.parametrize(
+    ("asset", "stated"),
+    [
+        (
+            "raw_depth",
+            {
+                "source.kind": "planted_market",
+                "asked.first": "2024-01-06",
+                "asked.instruments": "FOLAUSDT,FOLBUSDT,LEADUSDT",
+            },
+        ),
+        ("book_snapshots", {"schema_version": "1", "asked.first": "2024-01-01", "asked.last": "2024-01-06"}),
+        ("aligned_grid", {"grid.cadence_seconds": "60", "grid.max_gap_seconds": "180"}),
+        ("daily_aggregates", {"long_term.regimes.window_days": "5"}),
+        ("market_regime", {"regimes.window_days": "5"}),
+        ("dataset", {"target": "FOLAUSDT"}),
+    ],
+)
+def test_a_run_states_what_its_asset_is_made_with(made_world: World, asset: str, stated: dict[str, str]):
+    found = run_of(made_world, asset).data.params
+    assert {name: found.get(name) for name in stated} == stated
+
+
+def test_runs_state_searches_and_judgements_as_configured(made_world: World):
+    configuration = made_world.configuration
+    for name, key in (
+        ("hyperparameter_study", "n_trials"),
+        ("calibrated_model", "folds"),
+        ("leaderboard", "set_level"),
+    ):
+        (section,) = (
+            each for each in run_parameters(configuration, ENTRIES[name], ["demo"]).values() if isinstance(each, dict)
+        )
+        assert key in section
+    assert run_parameters(configuration, TRAINED_MODEL, ["demo"]) == {}
 
 
 def test_partitions_and_hashes_are_an_artifact(made_world: World, tmp_path: Path):
-    run = dataset_run(made_world)
+    run = run_of(made_world, "dataset")
     table = Path(client(made_world).download_artifacts(run.info.run_id, "partitions.csv", str(tmp_path))).read_text()
     manifest = made_world.store.require("dataset", "demo")
     assert f"dataset,demo,{manifest.rows}," in table
@@ -96,16 +160,14 @@ def test_partitions_and_hashes_are_an_artifact(made_world: World, tmp_path: Path
 
 
 def test_a_run_names_the_runs_that_made_its_upstream(made_world: World):
-    run = dataset_run(made_world)
-    grid = next(
-        each for each in runs(made_world, ALIGNED_GRID.stage) if each.data.tags["dagster_asset"] == "aligned_grid"
-    )
+    run = run_of(made_world, "dataset")
+    grid = run_of(made_world, "aligned_grid")
     named = {run.data.tags[name] for name in ("source_aligned_grid_run_id", "source_preprocessing_run_id")}
     assert named == {run.data.tags["preprocessing_run_id"]} == {grid.info.run_id}
 
 
 def test_a_dataset_lists_every_partition_it_read_as_an_input(made_world: World):
-    run = dataset_run(made_world)
+    run = run_of(made_world, "dataset")
     inputs = client(made_world).get_run(run.info.run_id).inputs.dataset_inputs
     manifest = made_world.store.require("dataset", "demo")
     found = {each.dataset.name: each.dataset.digest for each in inputs}
@@ -115,7 +177,7 @@ def test_a_dataset_lists_every_partition_it_read_as_an_input(made_world: World):
 
 
 def test_the_run_of_a_dataset_holds_one_sample_and_its_event_says_what_the_dataset_is(made_world: World):
-    run = dataset_run(made_world)
+    run = run_of(made_world, "dataset")
     (sample,) = client(made_world).list_artifacts(run.info.run_id, "feature_tensors/demo")
     assert sample.path == "feature_tensors/demo/sample.npz"
     (metadata,) = client(made_world).list_artifacts(run.info.run_id, "dataset_metadata")

@@ -69,6 +69,16 @@ def test_cells_without_support_are_told_and_not_judged():
     assert {cell.verdict for cell in whole} == {"not judged (support)"}
 
 
+def test_a_single_regime_is_all_of_them_and_counts_once():
+    logits, labels = draw(5, 3000)
+    alone = judge(1.3 * logits, labels, regimes=("calm",))
+    assert [cell.regime for cell in alone] == ["all"] * 5
+    raised = np.array([cell.adjusted for cell in alone])
+    assert raised.tolist() == pytest.approx(holm(np.array([cell.p_value for cell in alone])).tolist())
+    together = {cell.target: cell for cell in judge(1.3 * logits, labels) if cell.regime == "all"}
+    assert [cell.excess for cell in alone] == pytest.approx([together[cell.target].excess for cell in alone])
+
+
 def test_a_regime_that_is_distorted_is_named():
     logits, labels = draw(4, 6000)
     bent = logits * np.where(np.arange(6000) < 3000, 1.0, 2.5)[:, None]

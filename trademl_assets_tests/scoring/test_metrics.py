@@ -10,6 +10,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.scoring import metrics
+from trademl_assets.scoring.bins import bin_of, equal_mass_edges, equal_width_edges
 
 
 def _draw(seed: int, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,12 +66,9 @@ def test_weights_count_like_repeated_samples():
 
 def test_equal_mass_bins_hold_equally_many_and_keep_ties_together():
     values = np.random.default_rng(0).random(1500)
-    curve = metrics.reliability_curve(values, np.zeros(1500), metrics.equal_mass_edges(values))
+    curve = metrics.reliability_curve(values, np.zeros(1500), equal_mass_edges(values))
     assert curve.count.tolist() == [100.0] * 15
-    assert (
-        metrics.reliability_curve(np.full(40, 0.3), np.zeros(40), metrics.equal_mass_edges(np.full(40, 0.3))).count
-        == 40
-    )
+    assert metrics.reliability_curve(np.full(40, 0.3), np.zeros(40), equal_mass_edges(np.full(40, 0.3))).count == 40
 
 
 def test_classwise_error_is_the_mean_over_classes_of_binary_calibration_errors():
@@ -83,8 +81,8 @@ def test_entropy_of_certainty_is_zero_and_of_ignorance_the_log_of_classes():
 
 
 def test_a_value_on_an_edge_belongs_to_the_bin_above_and_one_to_the_last():
-    assert metrics.bin_of(np.array([0.5]), np.array([0.0, 0.5, 1.0])).tolist() == [1]
-    assert metrics.bin_of(np.array([0.0, 1.0]), metrics.equal_width_edges()).tolist() == [0, 14]
+    assert bin_of(np.array([0.5]), np.array([0.0, 0.5, 1.0])).tolist() == [1]
+    assert bin_of(np.array([0.0, 1.0]), equal_width_edges()).tolist() == [0, 14]
 
 
 def test_direction_ignores_the_class_that_holds_both_signs():

@@ -1,5 +1,6 @@
 """The optimum is exact, calibrated, better than every part of it, and as strong as the market was designed to be."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.linalg import expm
 from scipy.stats import kstest, norm
 
 from trademl_assets.foundation.calendar import day_start, to_microseconds
+from trademl_assets.sources.contract import Reading
 from trademl_assets.sources.planted_dynamics import step_dynamics
 from trademl_assets.sources.planted_market import latent_day
 from trademl_assets.sources.planted_optimum import (
@@ -15,10 +17,10 @@ from trademl_assets.sources.planted_optimum import (
     filter_drifts,
     full_sight,
     horizon_laws,
-    own_sight,
     predict_return,
     predict_without_drift,
     returns_sight,
+    sight_of,
 )
 from trademl_assets.sources.simulator import PlantedMarket
 from trademl_assets_tests.sources.planted_parameters import (
@@ -31,6 +33,22 @@ from trademl_assets_tests.sources.planted_parameters import (
 
 HALF_HOUR = 30
 """Steps of the small market's horizon."""
+EVERYTHING = Reading(instruments=tuple(INSTRUMENTS), returns=True, book_slots=None, long_term=True)
+OWN_ASSET = replace(EVERYTHING, instruments=("FOLAUSDT",))
+WITHOUT_GATE = replace(EVERYTHING, long_term=False)
+
+
+def own_sight(parameters, target):
+    names = (parameters.instruments[target].name,)
+    return sight_of(parameters, replace(EVERYTHING, instruments=names))
+
+
+def top_of_book(parameters):
+    return sight_of(parameters, replace(EVERYTHING, book_slots=parameters.books.bands[0].slots))
+
+
+def books_only(parameters):
+    return sight_of(parameters, replace(EVERYTHING, returns=False))
 
 
 def _log_mids(parameters):
@@ -144,9 +162,13 @@ def joint():
     return JointGaussian(parameters, 48)
 
 
-@pytest.mark.parametrize("sight_of", [full_sight, lambda parameters: own_sight(parameters, 1), returns_sight])
-def test_it_equals_conditioning_the_joint_gaussian_by_linear_algebra(joint, sight_of):
-    sight = sight_of(joint.parameters)
+@pytest.mark.parametrize(
+    "sight_from",
+    [full_sight, lambda parameters: own_sight(parameters, 1), top_of_book, books_only, returns_sight],
+    ids=["everything", "own asset", "top of book", "books only", "returns only"],
+)
+def test_it_equals_conditioning_the_joint_gaussian_by_linear_algebra(joint, sight_from):
+    sight = sight_from(joint.parameters)
     assert joint.days[0].gate != joint.days[1].gate
     steps = np.array([40, 5, 23, 22, 44])
     means, variances = _forecast(joint.parameters, sight, 1, steps, 4)
@@ -176,11 +198,18 @@ def test_it_loses_less_than_any_part_of_it_and_by_as_much_as_it_claims(played):
     parameters, steps, returns = played
     edges = np.array([-30.0, -10.0, 10.0, 30.0])
     times = to_microseconds(day_start(FIRST_DAY)) + steps * 60_000_000
-    probabilities = PlantedMarket(parameters, INSTRUMENTS).optimal_probabilities("FOLAUSDT", times, 1800, edges)
+    probabilities = PlantedMarket(parameters, INSTRUMENTS).optimal_probabilities(
+        "FOLAUSDT",
+        times,
+        1800,
+        edges,
+        {"own_asset": OWN_ASSET, "top_of_book": replace(EVERYTHING, book_slots=4), "without_gate": WITHOUT_GATE},
+    )
+    assert np.array_equal(probabilities["without_gate"], probabilities["optimum"]), "the gate is open"
     labels = np.searchsorted(edges, returns[:, 1], side="right")
     losses = {name: -np.log(p[np.arange(steps.size), labels]) for name, p in probabilities.items()}
     best = probabilities["optimum"]
-    for name in ("own_asset", "returns_only", "volatility"):
+    for name in ("own_asset", "top_of_book", "returns_only", "volatility"):
         claimed = np.sum(best * np.log(best / probabilities[name]), axis=1).mean()
         realised = losses[name] - losses["optimum"]
         deviation = realised.std() / np.sqrt(realised.size)
@@ -201,7 +230,41 @@ def test_the_ladder_of_information_at_the_medium_strength_is_the_designed_one():
     parameters = demo_parameters(days=2, signal=0.15)
     assert _nats(parameters, full_sight(parameters), 1) == pytest.approx(0.103, abs=0.003)
     assert _nats(parameters, own_sight(parameters, 1), 1) == pytest.approx(0.076, abs=0.003)
+    assert _nats(parameters, top_of_book(parameters), 1) == pytest.approx(0.073, abs=0.003)
     assert _nats(parameters, returns_sight(parameters), 1) == pytest.approx(0.069, abs=0.003)
+
+
+@pytest.mark.parametrize("target", [0, 1])
+def test_who_reads_less_knows_less(target):
+    """Ceilings ascend with what is read, slot by slot and instrument by instrument."""
+    parameters = small_parameters()
+    slots = [0, 4, 13, None]
+    by_slots = [_nats(parameters, sight_of(parameters, replace(EVERYTHING, book_slots=n)), target) for n in slots]
+    names = [instrument.name for instrument in parameters.instruments]
+    names = [names[target], *(name for name in names if name != names[target])]
+    by_instruments = [
+        _nats(parameters, sight_of(parameters, replace(EVERYTHING, instruments=tuple(names[:n]))), target)
+        for n in (0, 1, 2, 3)
+    ]
+    assert by_slots[0] == _nats(parameters, returns_sight(parameters), target)
+    assert by_slots[-1] == by_slots[-2] == by_instruments[-1] == _nats(parameters, full_sight(parameters), target)
+    assert by_instruments[0] == pytest.approx(0.0, abs=1e-6)
+    assert by_slots[0] < by_slots[1] < by_slots[2]
+    assert by_instruments[0] < by_instruments[1] < by_instruments[2] < by_instruments[3]
+    nothing_of_returns = _nats(parameters, books_only(parameters), target)
+    assert nothing_of_returns < by_slots[-1]
+
+
+def test_where_the_best_forecast_is_not_linear_there_is_no_ceiling():
+    gated = small_parameters(gate={"strength": 0.5, "short_days": 2, "long_days": 8, "scale": 0.05})
+    within_a_band = [sight_of(small_parameters(), replace(EVERYTHING, book_slots=n)) for n in (3, 5)]
+    assert [*within_a_band, sight_of(gated, WITHOUT_GATE)] == [None, None, None]
+    assert sight_of(gated, EVERYTHING) is not None
+    times = to_microseconds(day_start(FIRST_DAY)) + np.array([60 * 60_000_000])
+    found = PlantedMarket(gated, INSTRUMENTS).optimal_probabilities(
+        "FOLAUSDT", times, 1800, np.array([0.0]), {"gateless": WITHOUT_GATE, "all": EVERYTHING}
+    )
+    assert set(found) == {"optimum", "returns_only", "volatility", "all"}
 
 
 def test_in_the_demo_returns_alone_leave_room_for_books_and_other_assets():
@@ -214,7 +277,9 @@ def test_in_the_demo_returns_alone_leave_room_for_books_and_other_assets():
 def test_without_signal_the_optimum_is_the_volatility_forecast():
     market = PlantedMarket(small_parameters(signal=0.0), INSTRUMENTS)
     times = to_microseconds(day_start(FIRST_DAY)) + np.arange(0, 5 * 1440, 30) * 60_000_000
-    probabilities = market.optimal_probabilities("FOLBUSDT", times, 1800, np.array([-20.0, 0.0, 20.0]))
+    probabilities = market.optimal_probabilities(
+        "FOLBUSDT", times, 1800, np.array([-20.0, 0.0, 20.0]), {"own_asset": OWN_ASSET}
+    )
     for name in ("optimum", "own_asset", "returns_only"):
         assert probabilities[name] == pytest.approx(probabilities["volatility"], abs=1e-12)
 

@@ -207,7 +207,7 @@ def test_what_it_does_not_have_is_refused_by_name(market):
         market.snapshots(TARGET, SECOND_DAY, 90_000)
     with pytest.raises(SourceError, match="1 of 1 decisions lie off the grid"):
         market.optimal_probabilities(
-            "FOLAUSDT", np.array([to_microseconds(day_start(FIRST_DAY)) + 1]), 1800, np.zeros(1)
+            "FOLAUSDT", np.array([to_microseconds(day_start(FIRST_DAY)) + 1]), 1800, np.zeros(1), {}
         )
     with pytest.raises(ConfigError, match="LEADUSDT"):
         PlantedMarket(small_parameters(), {"FOLAUSDT": TARGET})

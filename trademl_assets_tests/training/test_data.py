@@ -5,11 +5,25 @@ import torch
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.inputs import ModelInputs, inputs_of
-from trademl_assets.training.data import HeldOut, Pace, SegmentFeed, Share, TrainingEpoch
+from trademl_assets.training import data
+from trademl_assets.training.artifact import predict_logits
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.epochs import HeldOut, Pace, Share, TrainingEpoch
+from trademl_assets.training.kept_features import DailyFeatures
 from trademl_assets.training.member import build_network
-from trademl_assets_tests.training.conftest import model_of
+from trademl_assets_tests.training.conftest import model_of, model_values
 
 ALONE = Share(0, 1)
+TOKENS = ("shared_by_instruments", "token_width", "token_activation", "token_norm", "dropout")
+ENCODERS = {
+    "patch": model_values()["encoder"],
+    "strided_convolution": {
+        "kind": "strided_convolution",
+        "layers": [{"channels": 4, "kernel_steps": 12, "stride_steps": 10}],
+        "activation": "gelu",
+        **{name: model_values()["encoder"][name] for name in TOKENS},
+    },
+}
 
 
 def epoch(feed: SegmentFeed, number: int, seed: int = 1, size: int = 2, share: Share = ALONE) -> list[torch.Tensor]:
@@ -20,7 +34,7 @@ def epoch(feed: SegmentFeed, number: int, seed: int = 1, size: int = 2, share: S
 def test_features_are_the_networks_first_part_on_gathered_streams(feed: SegmentFeed, dataset: Dataset) -> None:
     part = build_network(model_of(), inputs_of(dataset)).step_features
     raw = {name: torch.from_numpy(dataset.gather(name, 2000, 2600)) for name in part.streams}
-    torch.testing.assert_close(feed.features[2000:2600], part(raw), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(feed.features.read(2000, 2600), part(raw), atol=1e-6, rtol=1e-6)
 
 
 def test_decisions_stand_at_their_own_steps(feed: SegmentFeed, dataset: Dataset) -> None:
@@ -81,3 +95,47 @@ def test_a_window_before_the_data_begins_is_refused(dataset: Dataset, inputs: Mo
 
 def _history() -> dict[str, object]:
     return {"kind": "anchored", "width": 8, "layers": 1, "initial_forget_bias": 1.0, "dropout": 0.1}
+
+
+def test_predicting_a_part_touches_no_other_days(dataset: Dataset, inputs: ModelInputs) -> None:
+    network = build_network(model_of(), inputs)
+    touched: set[int] = set()
+    features = DailyFeatures(dataset, network.step_features)
+    compute = features.day
+    features.day = lambda number: (touched.add(number), compute(number))[1]  # type: ignore[method-assign]
+    predict_logits(SegmentFeed(dataset, network, features), [network.eval()], "test", 2, on_stride_only=True)
+    assert touched == {6, 7}
+
+
+def test_behind_a_shorter_segment_stand_zeros(feed: SegmentFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoilt = lambda *shape, **kind: torch.full(shape, float("nan"), **kind)  # noqa: E731 -- fresh memory holds anything
+    monkeypatch.setattr(data.torch, "empty", spoilt)
+    by_length = sorted(feed.stretches("train", on_stride_only=False), key=lambda each: each.last_step - each.first_step)
+    short, long = by_length[0], by_length[-1]
+    batch = feed.batch([short, long])
+    length = short.last_step - short.first_step
+    assert length < long.last_step - long.first_step
+    assert torch.isfinite(batch.steps).all()
+    assert not batch.steps[0, length:].any()
+
+
+@pytest.mark.parametrize("encoder", ["patch", "strided_convolution"])
+def test_steps_at_the_precision_of_products_lose_nothing(feed: SegmentFeed, inputs: ModelInputs, encoder: str) -> None:
+    network = build_network(model_of(encoder=ENCODERS[encoder], mirrored=False), inputs).eval()
+    stretches = feed.stretches("validation", on_stride_only=True)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = network(feed.batch(stretches, dtype=dtype)).float().square().mean()
+        network.zero_grad()
+        loss.backward()
+        found.append([loss.detach(), *(value.grad.clone() for value in network.parameters() if value.grad is not None)])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_a_clock_is_that_of_the_decisions(feed: SegmentFeed, dataset: Dataset) -> None:
+    rows = feed.stretches("validation", on_stride_only=False)[0]
+    clock = feed.batch([rows]).clock
+    assert clock is not None
+    steps = dataset.index["step"].to_numpy()[feed.batch([rows]).rows.numpy()]
+    np.testing.assert_array_equal(clock.numpy(), dataset.gather("clock", 0, dataset.steps)[steps])

@@ -12,13 +12,13 @@ import pytest
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.launch import launch_training
-from trademl_assets.training.leases import Cards
+from trademl_assets.training.leases import Cards, find_cards
 from trademl_assets_tests.training.conftest import specification, training_values
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from trademl_assets.training.leases import Cards
+from trademl_assets.training.leases import Cards, find_cards
 print("asks", flush=True)
 with Cards(Path(sys.argv[1]), ("0", "1")).lease(int(sys.argv[2])) as names:
     print(",".join(names), flush=True)
@@ -107,3 +107,30 @@ def test_a_training_leases_what_it_asks_for() -> None:
     assert one.wanted("auto") == 1
     with pytest.raises(ConfigError, match="asks for 2 GPUs, there are 1"):
         one.wanted("2")
+
+
+def test_only_cards_that_are_visible_are_leased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices, facts = tmp_path / "dev", tmp_path / "facts"
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm"):
+        (devices / name).mkdir(parents=True)
+    for number, identifier in ((0, "GPU-aa11"), (1, "GPU-ab22"), (10, "GPU-cc33")):
+        (facts / str(number)).mkdir(parents=True)
+        told = f"Model: \t NVIDIA X\nGPU UUID: \t {identifier}\nDevice Minor: \t {number}\n"
+        (facts / str(number) / "information").write_text(told)
+    expected = {
+        None: ("0", "1", "10"),
+        "": (),
+        "-1": (),
+        "1": ("1",),
+        "10, 0": ("10", "0"),
+        "0,7,1": ("0",),
+        "GPU-cc": ("10",),
+        "GPU-ab22,0": ("1", "0"),
+        "GPU-a": (),
+        "1,GPU-ab22": ("1",),
+    }
+    for stated, names in expected.items():
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if stated is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
+        assert find_cards(tmp_path, devices, facts).names == names, stated

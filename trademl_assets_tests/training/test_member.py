@@ -26,7 +26,7 @@ def train(inputs: ModelInputs, feed: SegmentFeed, folder: Path, seed: int = 1, *
 
 
 def validation_log_loss(feed: SegmentFeed, member: TrainedMember, dataset: Dataset) -> float:
-    rows = predict_logits(feed, member.network, "validation", 2, on_stride_only=True)
+    rows = predict_logits(feed, [member.network], "validation", 2, on_stride_only=True)[0]
     labels = torch.from_numpy(dataset.index["label"].to_numpy()[rows.positions]).long()
     return float(torch.nn.functional.cross_entropy(torch.from_numpy(rows.logits), labels))
 
@@ -81,8 +81,9 @@ def test_training_stops_when_validation_has_stopped_falling(
 
 
 def test_a_loss_that_is_not_a_number_is_a_typed_error(dataset: Dataset, inputs: ModelInputs, tmp_path: Path) -> None:
-    broken = SegmentFeed(dataset, build_network(model_of(), inputs))
-    broken.features[3000:] = float("nan")
+    network = build_network(model_of(), inputs)
+    network.step_features.parts["price"].scale.fill_(float("nan"))
+    broken = SegmentFeed(dataset, network)
     with pytest.raises(TrainingError, match="the loss is nan"):
         train(inputs, broken, tmp_path)
 
@@ -167,7 +168,7 @@ def test_class_weights_are_fitted_on_training_labels_and_travel_with_the_member(
     training = dataset.index.filter(pl.col("part") == "train")
     of_samples = np.asarray(member.class_weights)[training["label"].to_numpy()]
     assert np.average(of_samples, weights=training["weight"].to_numpy()) == pytest.approx(1.0)
-    rows = predict_logits(feed, member.network, "validation", 2, on_stride_only=True)
+    rows = predict_logits(feed, [member.network], "validation", 2, on_stride_only=True)[0]
     labels = dataset.index["label"].to_numpy()[rows.positions]
     undone = log_softmax(rows.logits - np.log(member.class_weights), axis=1)
     found = -undone[np.arange(len(labels)), labels].mean()

@@ -15,7 +15,8 @@ from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.inputs import ModelInputs, inputs_of
 from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets.training.data import Pace, SegmentFeed, Share, TrainingEpoch
+from trademl_assets.training.data import SegmentFeed
+from trademl_assets.training.epochs import Pace, Share, TrainingEpoch
 from trademl_assets.training.member import build_network, train_member
 from trademl_assets_tests.training.conftest import DAYS, FRAME, PROVENANCE, dataset_values, model_of, training_of
 

@@ -14,7 +14,7 @@ from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.member import TrainedMember, build_network, train_member
 from trademl_assets.training.module import MemberModule
 from trademl_assets.training.optimisers import build_optimiser
-from trademl_assets.training.trainer import accelerator, prepare_network
+from trademl_assets.training.trainer import accelerator, draw_apart, prepare_network
 from trademl_assets_tests.training.conftest import model_of, training_of, training_values
 
 Setting = tuple[ModelInputs, SegmentFeed, Path]
@@ -203,3 +203,16 @@ def test_what_only_says_how_to_train_makes_no_model_stale() -> None:
     same = {"checkpoint_every_steps": 7, "progress_seconds": 9.0, "timeout": "PT2H", "workers": 2}
     assert training_of(**same).fingerprint() == stated.fingerprint()
     assert training_of(max_epochs=5).fingerprint() != stated.fingerprint()
+
+
+def test_processes_that_train_together_draw_dropout_of_their_own() -> None:
+    def drawn(seed: int, rank: int) -> list[float]:
+        torch.manual_seed(seed)
+        draw_apart(seed, rank)
+        return torch.nn.functional.dropout(torch.ones(64), 0.5).tolist()
+
+    torch.manual_seed(7)
+    alone = torch.nn.functional.dropout(torch.ones(64), 0.5).tolist()
+    assert drawn(7, 0) == alone
+    assert drawn(7, 1) == drawn(7, 1)
+    assert len({tuple(drawn(seed, rank)) for seed in (7, 8) for rank in (0, 1)}) == 4

@@ -193,7 +193,9 @@ def test_a_training_that_takes_too_long_is_ended_with_an_error_of_its_own(store:
     assert _processes_of(tmp_path) == []
 
 
-def test_the_command_is_one_path_for_all_devices() -> None:
+def test_the_command_is_one_path_for_all_devices_and_one_process_needs_no_agent() -> None:
+    alone = build_command(Path("/scratch/spec.json"), 1, Path("/scratch/torchrun"))
+    assert alone[1:] == ["-m", "trademl_assets.training.run", "/scratch/spec.json"]
     command = build_command(Path("/scratch/spec.json"), 2, Path("/scratch/torchrun"))
     assert command[1:] == [
         "-m",

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,9 @@ from optuna.trial import TrialState
 from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.foundation.errors import ConfigError, StorageError
 from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.storage.locking import locked_if_free
 from trademl_assets.training.launch import launch_training
+from trademl_assets.training.leases import Cards
 from trademl_assets.training.run import main
 from trademl_assets.tuning.objective import TrainedTrials
 from trademl_assets.tuning.parameters import StudyParameters
@@ -68,10 +71,15 @@ def in_this_process(store: ArtifactStore, scratch: Path, stated: StudyParameters
 
 
 def by_processes(
-    store: ArtifactStore, scratch: Path, stated: StudyParameters, lines: list[str], **given: Any
+    store: ArtifactStore,
+    scratch: Path,
+    stated: StudyParameters,
+    lines: list[str],
+    cards: Cards | None = None,
+    **given: Any,
 ) -> StudyResult:
     trained = template(store, **given)
-    workers = WorkerProcesses(trained, stated, scratch, lines.append)
+    workers = WorkerProcesses(trained, stated, scratch, lines.append, cards)
     return run_study(stated, trained.searchable, scratch, "data", workers, subject=trained.key)
 
 
@@ -114,7 +122,7 @@ def test_windows_are_the_last_folds_and_nothing_held_out_is_looked_at(market: Ar
 def test_several_objectives_are_measured_and_half_lives_searched(market: ArtifactStore, tmp_path: Path) -> None:
     half_life = {"kind": "float", "low": 0.5, "high": 20.0, "log": True, "when": None}
     stated = parameters(
-        objectives=["log_loss", "excess_ece", "latency_ms", "weighted_f1"],
+        objectives=["log_loss", "excess_ece", "latency_ms", "weighted_f1", "direction_log_loss"],
         space={"weights.parts.0.half_life_days": half_life},
     )
     found = in_this_process(market, tmp_path, stated).trials
@@ -123,6 +131,7 @@ def test_several_objectives_are_measured_and_half_lives_searched(market: Artifac
     assert (found["latency_ms"] > 0).all()
     assert found["weighted_f1"].is_between(0, 1).all()
     assert found["excess_ece"].is_between(-1, 1).all()
+    assert found["direction_log_loss"].is_between(0, 1).all()
 
 
 def test_a_model_that_cannot_be_built_fails_its_trial_alone(market: ArtifactStore, tmp_path: Path) -> None:
@@ -145,14 +154,30 @@ def test_pruning_ends_a_real_training(market: ArtifactStore, tmp_path: Path) -> 
     assert all(epochs[index] == 3 for index in found.trials.filter(state="complete")["index"])
 
 
-def kill_one(scratch: Path, lines: list[str]) -> None:
-    """Kill -9 the first worker that has begun a trial."""
+def seen_by_workers(scratch: Path) -> set[str]:
+    """The cards that the workers which are registered see."""
+    found = set()
+    for path in (scratch / "workers").iterdir():
+        stated = Path("/proc", path.name.split("-")[0], "environ").read_bytes().split(b"\0")
+        found |= {line.partition(b"=")[2].decode() for line in stated if line.startswith(b"CUDA_VISIBLE_DEVICES=")}
+    return found
+
+
+def are_free(cards: Cards) -> bool:
+    """Whether nobody holds a card."""
+    with ExitStack() as held:
+        return all(held.enter_context(locked_if_free(cards.folder / f"card_{name}")) for name in cards.names)
+
+
+def kill_one(scratch: Path, lines: list[str], cards: Cards, seen: list[tuple[set[str], bool]]) -> None:
+    """Kill -9 the first worker that has begun a trial, once both workers were looked at."""
     url, deadline = f"sqlite:///{scratch / 'study.db'}", time.monotonic() + 60
     while time.monotonic() < deadline:
-        if any("computing step features" in line for line in lines):
+        if any("reads step features" in line for line in lines):
             (name,) = optuna.get_all_study_names(url)
             for trial in optuna.load_study(study_name=name, storage=url).get_trials(states=(TrialState.RUNNING,)):
-                if WORKER in trial.user_attrs:
+                if WORKER in trial.user_attrs and len(seen_by_workers(scratch)) == len(cards.names):
+                    seen.append((seen_by_workers(scratch), are_free(cards)))
                     os.kill(int(trial.user_attrs[WORKER].split("-")[0]), signal.SIGKILL)
                     return
         time.sleep(0.02)
@@ -189,10 +214,13 @@ def test_nothing_of_a_trial_that_was_ended_early_remains(market: ArtifactStore, 
 def test_two_workers_on_a_file_one_of_them_killed(market: ArtifactStore, tmp_path: Path) -> None:
     lines: list[str] = []
     stated = parameters(n_trials=4, workers=2)
-    killer = threading.Thread(target=kill_one, args=(tmp_path, lines))
+    cards, seen = Cards(tmp_path / "leases", ("3", "7")), []
+    killer = threading.Thread(target=kill_one, args=(tmp_path, lines, cards, seen))
     killer.start()
-    found = by_processes(market, tmp_path, stated, lines, max_epochs=6)
+    found = by_processes(market, tmp_path, stated, lines, cards, max_epochs=6, devices="auto")
     killer.join()
+    assert seen == [({"3", "7"}, False)]
+    assert are_free(cards)
     assert found.trials["state"].to_list() == ["complete"] * 4
     assert any("died" in line for line in lines)
     url = f"sqlite:///{tmp_path / 'study.db'}"
@@ -200,7 +228,9 @@ def test_two_workers_on_a_file_one_of_them_killed(market: ArtifactStore, tmp_pat
     assert not list((tmp_path / "workers").iterdir())
     assert states_of(optuna.load_study(study_name=name, storage=url)) == ["COMPLETE"] * 4 + ["FAIL"]
     again: list[str] = []
-    assert by_processes(market, tmp_path, stated, again, max_epochs=6).trials.equals(found.trials)
+    assert by_processes(market, tmp_path, stated, again, cards, max_epochs=6, devices="auto").trials.equals(
+        found.trials
+    )
     assert again == []
 
 

@@ -1,5 +1,6 @@
 """The network of `mean_of_prices`."""
 
+import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -17,6 +18,12 @@ class ScaledStreams:
         self.streams = tuple(streams)
         self.width = sum(len(stream.columns) for stream in streams.values())
         self._inputs = streams
+
+    def identity(self) -> str:
+        """Name all that the values follow from but the raw streams; "v1" is raised where this code gives others."""
+        stated = [(name, stream.shape, stream.columns, stream.clip) for name, stream in self._inputs.items()]
+        numbers = b"".join(stream.center.tobytes() + stream.scale.tobytes() for stream in self._inputs.values())
+        return hashlib.sha256(f"mean_of_prices v1 {stated}".encode() + numbers).hexdigest()
 
     def __call__(self, raw: dict[str, Tensor]) -> Tensor:
         """Return (T, width) float32."""

@@ -1,26 +1,33 @@
 """calibrated_model, model_evaluation, leaderboard: honest probabilities, their worth, which model is best."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from trademl_assets.datasets.label_kinds import return_edges_bps
 from trademl_assets.datasets.sample_index import of_horizon
+from trademl_assets.datasets.windows import open_dataset
+from trademl_assets.evaluation.ablations import DIVERGENCES, tabulate_divergences
+from trademl_assets.evaluation.boosted_reference import boosted_baseline
+from trademl_assets.evaluation.changes import Changes
+from trademl_assets.evaluation.changes_text import change_rows
 from trademl_assets.evaluation.comparison import compare_models, decision_losses
-from trademl_assets.evaluation.judge import decisions, judge_model
+from trademl_assets.evaluation.judge import judge_model
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.leaderboard import SHOWN, describe_ranking, rank_models
+from trademl_assets.evaluation.leaderboard_page import render_leaderboard
 from trademl_assets.evaluation.plots import draw_ranking, draw_reliability, draw_skills
+from trademl_assets.evaluation.regimes import regime_rows
 from trademl_assets.evaluation.report import render_report
 from trademl_assets.evaluation.search_honesty import SearchHonesty
+from trademl_assets.orchestration.ablations import best_forecasts
 from trademl_assets.orchestration.ageing_and_money import measure_worth
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, LEADERBOARD, MODEL_EVALUATION, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
+from trademl_assets.orchestration.evaluation_history import keep_evaluation, latest_changes
 from trademl_assets.orchestration.mappings import experiment_of_the_model
 from trademl_assets.orchestration.metadata import Facts
 from trademl_assets.orchestration.model_checks import FIT_TO_SERVE, VERDICT
@@ -48,6 +55,7 @@ def _calibrated_model(deployment: Deployment) -> dg.AssetsDefinition:
         work.writer.rows(calibrated.table.height)
         rows = calibrated.table.filter(pl.col("part") == "calibration")
         fitted = calibrated.calibration
+        work.run.log_text(json.dumps(fitted.as_dict(), indent=1, sort_keys=True), f"model/{work.key}/calibration.json")
         work.run.log_parameters({"temperature_scaling_T": fitted.temperature, "kind": fitted.kind})
         numbers = {
             "temperature": fitted.temperature,
@@ -69,6 +77,9 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
     def judge(work: Work) -> Facts:
         predictions = work.store.read_table(CALIBRATED_MODEL.name, work.key, "predictions")
         index, recipe = _read_dataset(work)
+        optimum = best_forecasts(
+            deployment.configuration, work.resource("sources").optimum, work.key, predictions, recipe
+        )
         judgement = judge_model(
             predictions,
             index,
@@ -76,7 +87,13 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
             Calibration.from_dict(work.store.read_json(CALIBRATED_MODEL.name, work.key, "calibration")),
             deployment.configuration.evaluation,
             class_names=recipe["class_names"],
-            optimum=_optimum(deployment, work, predictions, recipe),
+            optimum=optimum,
+            more_baselines=boosted_baseline(
+                open_dataset(work.store, split_key(work.key)[0]),
+                index,
+                predictions,
+                deployment.configuration.evaluation,
+            ),
         )
         worth = measure_worth(deployment, work.store, predictions, index, recipe)
         material = gather_material(deployment, work.store, work.key)
@@ -85,18 +102,30 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
         worth.write(work.writer)
         work.writer.json("search", material.search.as_dict())
         work.writer.table("losses", _losses(deployment, predictions, index, recipe))
+        if optimum is not None:
+            work.writer.table(DIVERGENCES, tabulate_divergences(predictions, optimum))
         work.writer.text("report", report, hashed=False)
         work.writer.rows(judgement.test.samples)
         work.writer.note(VERDICT, judgement.verdict)
         work.writer.note(FIT_TO_SERVE, judgement.fit_to_serve)
+        work.afterwards(lambda: keep_evaluation(deployment, work.store, work.key))
         work.run.log_text(report, "report.html")
+        work.run.log_numbers(_scores(judgement))
         work.run.set_tags({VERDICT: judgement.verdict, FIT_TO_SERVE: str(judgement.fit_to_serve)})
         plot = draw_skills(judgement.skills, judgement.confidence)
         texts = {VERDICT: judgement.verdict, "sentence": judgement.sentence} | worth.texts()
         texts[FIT_TO_SERVE] = "yes" if judgement.fit_to_serve else "no"
         links, files = {"report": work.run.page_of("report.html")}, {"report_file": "report"}
         numbers = _numbers(judgement) | worth.numbers()
-        return Facts(numbers=numbers, texts=texts, links=links, files=files, plot=plot, more_plots=worth.plots())
+        return Facts(
+            numbers=numbers,
+            texts=texts,
+            links=links,
+            files=files,
+            plot=plot,
+            more_plots=worth.plots(),
+            tables={"regimes": regime_rows(judgement.regimes)},
+        )
 
     deps = [
         dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model()),
@@ -107,7 +136,7 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
 
 
 def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
-    models, parameters = sorted(deployment.configuration.models), deployment.configuration.evaluation
+    models, parameters = sorted(deployment.configuration.all_models), deployment.configuration.evaluation
 
     def rank(work: Work) -> Facts:
         keys = {model: join_key(work.key, model) for model in models}
@@ -126,20 +155,38 @@ def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
             seed=parameters.seed,
         )
         table = rank_models(judgements, comparison, searches)
+        said = describe_ranking(table, comparison)
+        changes = _changes(deployment, work, table["model"].to_list())
+        page = render_leaderboard(work.key, table, said, changes, confidence=parameters.interval_confidence)
         work.writer.table("data", table)
+        work.writer.text("page", page, hashed=False)
         work.writer.rows(table.height)
         work.run.log_text(table.write_csv(), "leaderboard.csv")
-        said = describe_ranking(table, comparison)
+        work.run.log_text(page, "leaderboard.html")
+        work.run.log_text(_as_json(changes), "changes.json")
         work.run.set_tags({"ranking": said})
         return Facts(
             texts={"best": str(table["model"][0]), "ranking": said},
+            links={"page": work.run.page_of("leaderboard.html")},
+            files={"page_file": "page"},
             plot=draw_ranking(table),
-            tables={"models": _short(table)},
+            tables={"models": _short(table), "changes": change_rows(changes)},
             schema=table.schema,
         )
 
     deps = [dg.AssetDep(MODEL_EVALUATION.name, partition_mapping=experiment_of_the_model())]
     return partitioned_asset(deployment, LEADERBOARD, rank, deps=deps)
+
+
+def _changes(deployment: Deployment, work: Work, models: Sequence[str]) -> dict[str, Changes]:
+    """What changed since the evaluation before; one that a kill left without its version is kept first."""
+    for model in models:
+        keep_evaluation(deployment, work.store, join_key(work.key, model))
+    return latest_changes(deployment, work.store, work.key, models)
+
+
+def _as_json(changes: Mapping[str, Changes]) -> str:
+    return json.dumps({model: found.as_dict() for model, found in changes.items()}, indent=1, sort_keys=True)
 
 
 def _short(table: pl.DataFrame) -> list[dict[str, Any]]:
@@ -176,17 +223,11 @@ def _class_weights(work: Work) -> list[float] | None:
     return weights
 
 
-def _optimum(
-    deployment: Deployment, work: Work, predictions: pl.DataFrame, recipe: Mapping[str, Any]
-) -> dict[str, NDArray[np.float64]] | None:
-    source = work.resource("sources").optimum
-    if source is None:
-        return None
-    dataset = deployment.configuration.datasets[split_key(work.key)[0]]
-    instants = decisions(predictions)["t0"].to_physical().to_numpy()
-    found: dict[str, NDArray[np.float64]] = source.optimal_probabilities(
-        dataset.target, instants, dataset.labels.horizon_seconds, return_edges_bps(recipe)
-    )
+def _scores(judgement: Judgement) -> dict[str, float]:
+    """Every score of every held-out part after calibration, and those of the classes on the test part."""
+    found = {f"{part.part}_{name}": value for part in judgement.parts for name, value in part.after.items()}
+    for name, values in judgement.classes.items():
+        found |= {f"test_{name}_class_{number}": value for number, value in enumerate(values)}
     return found
 
 
@@ -196,4 +237,5 @@ def _numbers(judgement: Judgement) -> dict[str, float]:
     numbers |= {"skill": judgement.reference.difference, "effective_samples": judgement.test.effective_samples}
     if judgement.best is not None:
         numbers |= {"share_of_best": judgement.best.share, "share_of_returns_only": judgement.best.returns_only_share}
+        numbers |= {} if judgement.best.ceiling is None else {"share_of_its_ceiling": judgement.best.ceiling}
     return numbers

@@ -1,12 +1,13 @@
 """trained_model: the members of an ensemble, each trained in a process outside Dagster."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from trademl_assets.evaluation.plots import draw_learning_curves
+from trademl_assets.orchestration.ablations import choice_of_study
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import DATASET, HYPERPARAMETER_STUDY, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
@@ -17,7 +18,7 @@ from trademl_assets.orchestration.report_material import learning_curves
 from trademl_assets.orchestration.resources.compute import GPU_POOL
 from trademl_assets.orchestration.specifications import specify
 from trademl_assets.training.launch import launch_training, remove_scratch
-from trademl_assets.training.results import HISTORY_FILE, collect_training, followed, read_json
+from trademl_assets.training.results import HISTORY_FILE, collect_training, followed, member_name, read_json
 
 
 def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
@@ -25,9 +26,7 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     configuration = deployment.configuration
 
     def train(work: Work) -> Facts:
-        searched = configuration.tuning.enabled
-        best = work.store.read_json(HYPERPARAMETER_STUDY.name, work.key, "best") if searched else {}
-        spec = specify(configuration, work.store, work.key, best)
+        spec = specify(configuration, work.store, work.key, choice_of_study(configuration, work.store, work.key))
         processes = work.resource("training_processes")
         with followed(Path(spec.output_folder), lambda facts: _track(work, facts), spec.training.progress_seconds):
             result = launch_training(
@@ -36,6 +35,7 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         summary = collect_training(work.writer, result.folder)
         work.afterwards(lambda: remove_scratch(result.folder))
         work.run.log_parameters({"model": spec.model, "training": spec.training.model_dump(mode="json")})
+        _log_model(work, result.folder, [member["seed"] for member in summary["members"]])
         history = read_json(result.folder / HISTORY_FILE)
         work.run.log_series(_by_epoch(history))
         numbers = {
@@ -51,6 +51,13 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     ]
     resources = frozenset({"training_processes"})
     return [partitioned_asset(deployment, TRAINED_MODEL, train, deps=deps, resources=resources, pool=GPU_POOL)]
+
+
+def _log_model(work: Work, folder: Path, seeds: Sequence[int]) -> None:
+    """Log the weights of every member with the sidecar that says how to build it, for who loads it elsewhere."""
+    for seed in seeds:
+        for suffix in (".safetensors", ".json"):
+            work.run.log_file(folder / f"{member_name(seed)}{suffix}", f"model/{work.key}")
 
 
 def _track(work: Work, facts: Mapping[str, Any]) -> None:

@@ -14,9 +14,8 @@ from trademl_assets.orchestration.partitions import split_key
 from trademl_assets.orchestration.progress import LOGGER
 from trademl_assets.orchestration.resources.compute import GPU_POOL
 from trademl_assets.orchestration.specifications import training_template
-from trademl_assets.tuning.history import draw_history, draw_importances, draw_parallel_coordinates, draw_pruning
-from trademl_assets.tuning.importance import importances
 from trademl_assets.tuning.parameters import StudyParameters
+from trademl_assets.tuning.pictures import draw_study
 from trademl_assets.tuning.study import StudyResult, run_study
 from trademl_assets.tuning.tables import FIXED
 from trademl_assets.tuning.workers import WorkerProcesses
@@ -29,6 +28,8 @@ def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
     configuration = deployment.configuration
 
     def search(work: Work) -> Facts:
+        if (ablation := configuration.ablations.get(split_key(work.key)[1])) is not None:
+            return _leave(work, ablation.of)
         parameters = configuration.tuning
         template = training_template(configuration, work.store, work.key)
         scratch = work.store.layout.scratch_folder(HYPERPARAMETER_STUDY.name, work.key)
@@ -47,7 +48,7 @@ def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         numbers = {"trials": result.trials.height} | {f"trials_{state}": counts.get(state, 0) for state in _STATUS}
         if result.best_value is not None:
             numbers["best_loss"] = result.best_value
-        pictures = _pictures(result, parameters)
+        pictures = draw_study(result.trials, result.curves, parameters)
         plot = pictures.pop("history", b"")
         return Facts(
             numbers=numbers, texts={"note": result.note}, plot=plot, more_plots=pictures, schema=result.trials.schema
@@ -55,6 +56,15 @@ def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
 
     deps = [dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model())]
     return [partitioned_asset(deployment, HYPERPARAMETER_STUDY, search, deps=deps, pool=GPU_POOL)]
+
+
+def _leave(work: Work, model: str) -> Facts:
+    """An ablation is trained with what was found for its model; so that a job over all models passes, it says so."""
+    note = f"not searched: an ablation is trained with the values of {model}"
+    work.writer.json("best", {})
+    work.writer.rows(0)
+    work.writer.note("note", note)
+    return Facts(texts={"note": note})
 
 
 def _write(work: Work, result: StudyResult) -> None:
@@ -66,19 +76,6 @@ def _write(work: Work, result: StudyResult) -> None:
     work.writer.note("note", result.note)
     work.writer.note("best_value", result.best_value)
     work.writer.note("best_trial", result.best_trial)
-
-
-def _pictures(result: StudyResult, parameters: StudyParameters) -> dict[str, bytes]:
-    """What a study is shown by; pictures that would be empty are left out."""
-    drawn: dict[str, bytes] = {}
-    if result.trials.height:
-        drawn["history"] = draw_history(result.trials)
-        drawn["parallel_coordinates"] = draw_parallel_coordinates(result.trials)
-    if found := importances(result.trials, parameters):
-        drawn["importances"] = draw_importances(found)
-    if result.curves.height:
-        drawn["pruning"] = draw_pruning(result.trials, result.curves)
-    return drawn
 
 
 def _track(work: Work, result: StudyResult, parameters: StudyParameters) -> None:

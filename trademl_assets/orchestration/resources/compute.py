@@ -24,7 +24,7 @@ class TrainingProcesses:
     client: dg.PipesSubprocessClient
     cards: Cards
 
-    def runner(self, context: dg.AssetExecutionContext) -> Runner:
+    def runner(self, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Runner:
         """Return what runs a command to its end within a step."""
 
         def run(command: Sequence[str], environment: Mapping[str, str]) -> object:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from trademl_assets.configuration.model import Configuration
-from trademl_assets.orchestration.catalog import Entry
+from trademl_assets.orchestration.catalog import ALIGNED_GRID, Entry
 from trademl_assets.orchestration.partitions import split_key
 
 _DAYS = frozenset({"books", "days", "history", "candles"})
@@ -25,6 +25,15 @@ class RunNames:
     def run_name(self, entry: Entry, keys: Sequence[str]) -> str:
         """Return the name of the run that makes `keys`, for example `data_object_BTCUSDT_2024-01-01`."""
         return entry.run_name.format_map(self._facts(entry, keys))
+
+    def instrument_run_name(self, instrument: str, days: Sequence[str]) -> str:
+        """Return the name of the run of one instrument below that of an alignment of `days`."""
+        return f"{instrument}_preprocessing_{_span(days)}"
+
+    def instrument_tags(self, instrument: str, days: Sequence[str]) -> dict[str, str]:
+        """Return the tags of that run."""
+        tags = self.tags(ALIGNED_GRID, days) | {"asset": instrument}
+        return {name: value for name, value in tags.items() if name != "dagster_asset"}  # no asset is made by it
 
     def tags(self, entry: Entry, keys: Sequence[str]) -> dict[str, str]:
         """Return the tags of the run that makes `keys`."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trademl_assets.configuration.platform import TrackingParameters
+from trademl_assets.evaluation.versions import flatten
 from trademl_assets.orchestration.catalog import Entry
 from trademl_assets.storage.commit import Manifest
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 _SOURCE_RUNS_AT_MOST = 5
 _METRICS_PER_REQUEST = 1000
+_PARAMETERS_PER_REQUEST = 100
+_NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
+"""Characters that MLflow refuses in the name of a parameter."""
 _INPUTS_PER_REQUEST = 1000
 _DIGEST_DIGITS = 36
 _DOCUMENTED = {"aligned_grid": "preprocessing", "dataset": "dataset", "hyperparameter_study": "optimization"}
@@ -72,10 +77,13 @@ class TrackedRun:
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Log nested parameters under dotted names; parameters that a retry logs again keep their first value."""
+        from mlflow.entities import Param  # noqa: PLC0415 -- as in `log_series`
+
         known = self.client.get_run(self.run_id).data.params
-        for name, value in _flatten(parameters):
-            if name not in known:
-                self.client.log_param(self.run_id, name, value)
+        named = {_NOT_IN_NAMES.sub("_", name): str(value) for name, value in flatten(parameters).items()}
+        new = [Param(name, value) for name, value in named.items() if name not in known]
+        for start in range(0, len(new), _PARAMETERS_PER_REQUEST):
+            self.client.log_batch(self.run_id, params=new[start : start + _PARAMETERS_PER_REQUEST])
 
     def log_text(self, text: str, file: str) -> None:
         """Log a text as artifact."""
@@ -170,6 +178,7 @@ class TrackedRun:
         parameters: Mapping[str, Any],
         numbers: Mapping[str, float],
         status: str,
+        series: Sequence[Mapping[str, float]] = (),
     ) -> None:
         """Record a finished run below this one; one that is there already is left as it is.
 
@@ -179,6 +188,7 @@ class TrackedRun:
             parameters: Its parameters.
             numbers: Its metrics.
             status: FINISHED or FAILED.
+            series: Metrics of several steps.
         """
         below = f"tags.mlflow.parentRunId = '{self.run_id}' and attributes.run_name = '{name}'"
         if self.client.search_runs([self.experiment_id], below):
@@ -188,7 +198,7 @@ class TrackedRun:
         )
         child = TrackedRun(run.info.run_id, self.experiment_id, self.client, self.tracking)
         child.log_parameters(parameters)
-        child.log_numbers(numbers)
+        child.log_series([numbers, *series] if numbers else series)
         self.client.set_terminated(child.run_id, status)
 
 
@@ -279,11 +289,3 @@ class StageTracking:
         named = [client.get_experiment_by_name(name) for name in sorted(set(self._experiments.values()))]
         identities = [experiment.experiment_id for experiment in named if experiment is not None]
         return list(client.search_runs(identities, condition)) if identities else []
-
-
-def _flatten(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in parameters.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", str(value)

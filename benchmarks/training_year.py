@@ -1,0 +1,66 @@
+"""An epoch over a year of seven assets at ten seconds, through Lightning, in a fresh process of two threads.
+
+Twice: a label every half hour with the LSTM reading exactly its window, and a label every five minutes with the LSTM
+anchored at the midnight before. The network is the demo's without context, books pooled into bands. The second epoch
+counts, validation of two days and checkpoints included; the first one finds its pages in the page cache or reads them.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.made_network import demo_network, demo_training
+from benchmarks.made_year import write_labels, write_year
+from benchmarks.measure import Outcome, Study
+from benchmarks.one_training import measure_training
+from trademl_assets.storage.commit import ArtifactStore
+
+TRAINING_DAYS = 365
+SEGMENTS_PER_STEP = 4
+EPOCHS = 2
+THREADS = 2
+STEPS_PER_MINUTE = 6
+MOST_MEGABYTES = 2000.0
+
+
+class Year(NamedTuple):
+    """One of the two trainings: how often a label, how tokens are read, and the seconds that an epoch may take."""
+
+    history: str
+    decision_steps: int
+    most_seconds: float
+
+
+YEARS = (Year("window", 180, 60.0), Year("anchored", 30, 40.0))
+
+
+def benchmark(folder: Path, training_days: int = TRAINING_DAYS) -> Study:
+    """Train for two epochs of each kind; the days of both are the same, so that the second finds features made."""
+    store = ArtifactStore.at(folder)
+    write_year(store, training_days)
+    lines = [
+        "### training_year",
+        "",
+        "| history | labels every | features, s | first epoch, s | second epoch, s | anonymous MB | resident MB |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    outcomes = []
+    for year in YEARS:
+        write_labels(store, year.history, training_days, year.decision_steps)
+        training = demo_training(
+            seeds=[1],
+            threads=THREADS,
+            max_epochs=EPOCHS,
+            segments_per_step=SEGMENTS_PER_STEP,
+            checkpoint_every_steps=50,
+        )
+        found = measure_training(store, year.history, demo_network(year.history), training)
+        first, second = found["epochs"]
+        every, memory = year.decision_steps // STEPS_PER_MINUTE, f"{found['anonymous_mb']:.0f} | {found['peak_mb']:.0f}"
+        lines.append(
+            f"| {year.history} | {every} min | {found['features']:.1f} | {first:.1f} | {second:.1f} | {memory} |"
+        )
+        outcomes += [
+            Outcome(f"training_year/{year.history}_seconds", second, year.most_seconds),
+            Outcome(f"training_year/{year.history}_anonymous_mb", found["anonymous_mb"], MOST_MEGABYTES),
+        ]
+    return Study([*lines, ""], outcomes)
