@@ -40,8 +40,8 @@ def benchmark(folder: Path, training_days: int = TRAINING_DAYS) -> Study:
     lines = [
         "### training_year",
         "",
-        "| history | labels every | features, s | first epoch, s | second epoch, s | anonymous MB | resident MB |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| history | labels every | features, s | first epoch, s | second, s | processor, s | anonymous MB | resident MB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     outcomes = []
     for year in YEARS:
@@ -57,7 +57,8 @@ def benchmark(folder: Path, training_days: int = TRAINING_DAYS) -> Study:
         first, second = found["epochs"]
         every, memory = year.decision_steps // STEPS_PER_MINUTE, f"{found['anonymous_mb']:.0f} | {found['peak_mb']:.0f}"
         lines.append(
-            f"| {year.history} | {every} min | {found['features']:.1f} | {first:.1f} | {second:.1f} | {memory} |"
+            f"| {year.history} | {every} min | {found['features']:.1f} | {first:.1f} | {second:.1f} | "
+            f"{found['processor'][-1]:.1f} | {memory} |"
         )
         outcomes += [
             Outcome(f"training_year/{year.history}_seconds", second, year.most_seconds),

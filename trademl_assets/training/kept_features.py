@@ -28,7 +28,7 @@ from trademl_assets.training.parameters import KeptPrecision
 KEPT_FEATURES = "step_features"
 SCHEMA_VERSION = 1
 
-_CHUNK_STEPS = 2048
+_CHUNK_STEPS = 512
 """Steps whose features are computed together: a working set that stays in the processor's cache."""
 
 _MOST_HELD_BYTES = 1 << 28
