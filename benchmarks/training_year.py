@@ -40,7 +40,7 @@ def benchmark(folder: Path, training_days: int = TRAINING_DAYS) -> Study:
     lines = [
         "### training_year",
         "",
-        "| history | labels every | features, s | epoch 1, s | epoch 2, s | processor, s | anonymous MB | resident MB |",
+        "| history | labels every | features, s | epoch 1, s | epoch 2, s | processor, s | anonymous MB | resident |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     outcomes = []
