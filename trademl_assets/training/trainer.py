@@ -128,3 +128,5 @@ def join_processes() -> None:
     """Let the processes that torchrun started find each other, where Lightning has not done so yet."""
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():  # each speaks from a card of its own
+            torch.cuda.set_device(torch.distributed.get_node_local_rank())
