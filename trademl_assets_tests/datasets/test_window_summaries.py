@@ -66,7 +66,7 @@ def test_summaries_are_trailing_means_of_the_streams(dataset: Dataset) -> None:
         bid, ask = book[..., 1], book[..., 3]
         present = (bid > 0) & (ask > 0)
         gap, count = np.where(present, bid - ask, 0.0), np.maximum(np.add.reduceat(present, [0, 2], axis=1), 1)
-        bands = (np.add.reduceat(gap, [0, 2], axis=1) / count)
+        bands = np.add.reduceat(gap, [0, 2], axis=1) / count
         assert row[2:6] == pytest.approx(bands[-1].ravel(), rel=1e-4)
         assert row[6:10] == pytest.approx(bands[[9, 5, 0]].mean(axis=0).ravel(), rel=1e-4, abs=1e-6)
         price = dataset.gather("price", step - 119, step + 1).astype(np.float64).reshape(120, 2, 5)[:, 1]
