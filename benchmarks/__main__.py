@@ -29,6 +29,7 @@ BENCHMARKS = (
     "training_precision",
     "deeplob_network",
     "first_step",
+    "training_gpu",
     "binance_rebuild",
     "study_trials",
     "dagster_backfill",

@@ -115,7 +115,7 @@ def _deploy(folder: Path) -> None:
         section = yaml.safe_load(file.read_text())
         if file.stem == "market":
             _widen(section, last)
-        if file.stem in {"datasets", "models"}:
+        if file.stem in {"datasets", "models", "ablations"}:
             section = {}
         (folder / "config" / file.name).write_text(yaml.safe_dump(section, sort_keys=False))
     home = folder / "home"

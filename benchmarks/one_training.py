@@ -14,6 +14,7 @@ import time
 import warnings
 from itertools import pairwise
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import torch
@@ -31,12 +32,13 @@ from trademl_assets.training.member import build_network, train_member
 from trademl_assets.training.parameters import TrainingParameters
 
 KILOBYTES = 1000
+LOOK_SECONDS = 0.1
 
 
 def measure_training(
     store: ArtifactStore, experiment: str, network: DualChannelParameters, training: TrainingParameters
 ) -> dict[str, Any]:
-    """Train in a new process; return seconds of making features, seconds of each epoch, and megabytes.
+    """Train in a new process; return seconds of making features, of each epoch, by clock and processor, and megabytes.
 
     An epoch is everything between the ends of two: batches, steps, checkpoints, and validation.
     """
@@ -58,6 +60,7 @@ def measure_training(
 
 def main(path: Path) -> None:
     """Train as ordered."""
+    watch = Watch()
     order = json.loads(path.read_text())
     training = TrainingParameters.model_validate_json(json.dumps(order["training"]))
     torch.set_num_threads(training.threads)
@@ -73,7 +76,12 @@ def main(path: Path) -> None:
     begun = time.perf_counter()
     read = feed.stretches("train", on_stride_only=False) + feed.stretches("validation", on_stride_only=True)
     features.prepare(feed.days(read), lambda line: print(line, file=sys.stderr))
-    ends = [time.perf_counter()]
+    ends, worked = [time.perf_counter()], [time.process_time()]
+
+    def note(_epoch: int, _loss: float) -> None:
+        ends.append(time.perf_counter())
+        worked.append(time.process_time())
+
     with tempfile.TemporaryDirectory() as folder:
         train_member(
             model,
@@ -82,30 +90,43 @@ def main(path: Path) -> None:
             training,
             seed=1,
             folder=Path(folder),
-            on_epoch=lambda _epoch, _loss: ends.append(time.perf_counter()),
+            on_epoch=note,
         )
-    peak, anonymous = _memory()
-    seconds = [last - first for first, last in pairwise(ends)]
-    print(
-        json.dumps(
-            {
-                "features": ends[0] - begun,
-                "epochs": seconds,
-                "anonymous_mb": anonymous,
-                "peak_mb": peak,
-                "segments": len(read),
-            }
-        )
-    )
+    watch.stop()
+    found = {
+        "features": ends[0] - begun,
+        "epochs": [last - first for first, last in pairwise(ends)],
+        "processor": [last - first for first, last in pairwise(worked)],
+        "anonymous_mb": watch.most,
+        "peak_mb": memory_mb("VmHWM"),
+    }
+    print(json.dumps(found))
 
 
-def _memory() -> tuple[float, float]:
-    """Megabytes: the most that was resident, mapped files included, and the anonymous memory now.
+class Watch(Thread):
+    """Looks every tenth of a second how much anonymous memory this process has, and keeps the most."""
 
-    Freed memory stays with a training process, so that what it holds at its end is the most that it held.
-    """
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most = 0.0
+        self._ended = Event()
+        self.start()
+
+    def run(self) -> None:
+        """Look until it is stopped."""
+        while not self._ended.wait(LOOK_SECONDS):
+            self.most = max(self.most, memory_mb("RssAnon"))
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self.join()
+
+
+def memory_mb(name: str) -> float:
+    """Megabytes that the system says of this process: `RssAnon` now, `VmHWM` the most so far, mapped files included."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return tuple(int(lines[name].split()[0]) / KILOBYTES for name in ("VmHWM", "RssAnon"))  # type: ignore[return-value]
+    return int(lines[name].split()[0]) / KILOBYTES
 
 
 if __name__ == "__main__":

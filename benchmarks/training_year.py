@@ -40,24 +40,19 @@ def benchmark(folder: Path, training_days: int = TRAINING_DAYS) -> Study:
     lines = [
         "### training_year",
         "",
-        "| history | labels every | features, s | first epoch, s | second epoch, s | anonymous MB | resident MB |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| history | labels every | features, s | epoch 1, s | epoch 2, s | processor, s | anonymous MB | resident |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     outcomes = []
     for year in YEARS:
         write_labels(store, year.history, training_days, year.decision_steps)
-        training = demo_training(
-            seeds=[1],
-            threads=THREADS,
-            max_epochs=EPOCHS,
-            segments_per_step=SEGMENTS_PER_STEP,
-            checkpoint_every_steps=50,
-        )
+        training = demo_training(seeds=[1], threads=THREADS, max_epochs=EPOCHS, segments_per_step=SEGMENTS_PER_STEP)
         found = measure_training(store, year.history, demo_network(year.history), training)
         first, second = found["epochs"]
         every, memory = year.decision_steps // STEPS_PER_MINUTE, f"{found['anonymous_mb']:.0f} | {found['peak_mb']:.0f}"
         lines.append(
-            f"| {year.history} | {every} min | {found['features']:.1f} | {first:.1f} | {second:.1f} | {memory} |"
+            f"| {year.history} | {every} min | {found['features']:.1f} | {first:.1f} | {second:.1f} | "
+            f"{found['processor'][-1]:.1f} | {memory} |"
         )
         outcomes += [
             Outcome(f"training_year/{year.history}_seconds", second, year.most_seconds),

@@ -93,7 +93,7 @@ def write_deployment(folder: Path, change: Callable[[dict[str, Any]], None] | No
     sections["market"] = market_section()
     sections["datasets"] = {"silent": dataset_section()}
     means = {"family": "mean_of_prices", "parameters": {"steps": PATCH_STEPS, "beside": ["silence"]}}
-    sections["models"] = {"means": means}
+    sections["models"], sections["ablations"] = {"means": means}, {}
     searched = sections["tuning"]["space"]
     sections["tuning"]["space"] = {path: value for path, value in searched.items() if path.startswith("training.")}
     sections["grid"] |= {"cadence_seconds": 60, "max_gap_seconds": 300}

@@ -23,13 +23,15 @@ def draw_ablations(study: AblationStudy) -> bytes:
     panels = figure.subplots(1, 3 if planted else 2, sharey=True, squeeze=False)[0]
     if planted:
         _draw_shares(panels[0], rows)
-    _draw_gains(panels[-2], rows, study.reference)
+    _draw_gains(panels[-2], rows)
     _draw_losses(panels[-1], rows, "share_lost" if planted else "lost")
     names = [row["model"] if row["of"] is None else f"  {row['model']}" for row in rows]
     panels[0].set_yticks(range(len(rows)), names, fontsize=9)
     panels[0].set_ylim(-0.6, len(rows) - 0.4)
     figure.suptitle(
-        f"{study.decisions} test decisions; lines are {study.confidence:.0%} intervals of the same blocks", fontsize=8
+        f"{study.decisions} test decisions; gains are over the {study.reference}; lines are {study.confidence:.0%} "
+        "intervals of the same blocks; losses are against the whole model",
+        fontsize=8,
     )
     return render_png(figure)
 
@@ -46,9 +48,9 @@ def _draw_shares(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.set_xlabel("share of the best possible")
 
 
-def _draw_gains(axes: Axes, rows: Sequence[dict[str, Any]], reference: str) -> None:
+def _draw_gains(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     _draw_bars(axes, rows, "gain")
-    axes.set_xlabel(f"gain over the {reference}, nats a decision")
+    axes.set_xlabel("gain, nats a decision")
 
 
 def _draw_losses(axes: Axes, rows: Sequence[dict[str, Any]], name: str) -> None:
@@ -62,8 +64,7 @@ def _draw_losses(axes: Axes, rows: Sequence[dict[str, Any]], name: str) -> None:
         if name == "share_lost" and row["ceiling_lost"] is not None:
             axes.plot([row["ceiling_lost"]] * 2, [place - _BAR / 2, place + _BAR / 2], color=MARK, linewidth=2.2)
     axes.axvline(0, color="black", linewidth=0.8)
-    unit = "nats a decision" if name == "lost" else "share of the best possible"
-    axes.set_xlabel(f"lost against the whole model, {unit}")
+    axes.set_xlabel("lost, nats a decision" if name == "lost" else "lost, share of the best possible")
 
 
 def _draw_bars(axes: Axes, rows: Sequence[dict[str, Any]], name: str) -> None:

@@ -143,12 +143,11 @@ def _said(row: Mapping[str, Any]) -> str:
     planted = row["share_lost"] is not None
     lost, low, high = (row[f"{'share_lost' if planted else 'lost'}{end}"] for end in ("", "_low", "_high"))
     figures = f"{lost:+.3f} [{low:+.3f}, {high:+.3f}]" if planted else f"{lost:+.4f} [{low:+.4f}, {high:+.4f}]"
-    verb = "loses to" if low > 0 else "is ahead of" if high < 0 else "cannot be told from"
-    told = f"{row['model']} {verb} {row['of']}: {figures} {'of the best possible' if planted else 'nats'} lost"
-    reached = (
-        "" if row["ceiling"] is None else f", {row['share']:.3f} of the {row['ceiling']:.3f} that its reading allows"
-    )
-    return told + reached
+    verdict = "more than chance" if low > 0 else "ahead of it" if high < 0 else "which may be chance"
+    unit = "of the best possible" if planted else "nats"
+    reached = f", reaches {row['share']:.3f}" if planted else ""
+    allowed = "" if row["ceiling"] is None else f" of the {row['ceiling']:.3f} that its reading allows"
+    return f"{row['model']} against {row['of']}: lost {figures} {unit}, {verdict}{reached}{allowed}"
 
 
 def _following(followed: Mapping[str, str], model: str) -> list[str]:

@@ -198,9 +198,14 @@ def _changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[
 
 
 def _own_names_left_out(version: EvaluationVersion) -> pl.DataFrame:
-    """The chain of a version with its experiment and model called so, so that two models can be compared."""
-    names = {version.key: "model", version.key.split("|")[0]: "experiment"}
-    return version.chain.with_columns(pl.col("partition").replace(names))
+    """The chain of a version with its experiment and model called so, so that two models can be compared.
+
+    An ablation stands on the search of another model of its experiment.
+    """
+    experiment, place = version.key.split("|")[0], pl.col("partition")
+    of_model = pl.when(place.str.starts_with(f"{experiment}|")).then(pl.lit("model")).otherwise(place)
+    called = pl.when(place == experiment).then(pl.lit("experiment")).otherwise(of_model)
+    return version.chain.with_columns(called.alias("partition"))
 
 
 def _changed_upstream(before: pl.DataFrame, after: pl.DataFrame) -> tuple[AssetChange, ...]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from trademl_assets.evaluation.boosted_reference import BOOSTING
 from trademl_assets.evaluation.comparison import Comparison
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.search_honesty import SearchHonesty
@@ -24,6 +25,9 @@ SCHEMA = {
     "skill_high": pl.Float64,
     "reference": pl.String,
     "p_value": pl.Float64,
+    "over_boosting": pl.Float64,
+    "over_boosting_low": pl.Float64,
+    "over_boosting_high": pl.Float64,
     "log_loss": pl.Float64,
     "brier": pl.Float64,
     "accuracy": pl.Float64,
@@ -44,6 +48,7 @@ SHOWN = (
     "model",
     "verdict",
     "skill",
+    "over_boosting",
     "in_confidence_set",
     "set_p_value",
     "superior_p_value",
@@ -73,7 +78,8 @@ def rank_models(
     Returns:
         One row a model of `SCHEMA`, best first, equal ones by name; all scores after calibration. `superior_p_value`
         stands beside the one model that it is of. `on_front`: no other model is at least as good in log-loss and excess
-        calibration error (and latency, where that of every model is known) and better in one of them.
+        calibration error (and latency, where that of every model is known) and better in one of them. `over_boosting`:
+        gain over gradient boosting on summaries of the same windows, where the configuration has it.
     """
     front = _front(judgements, searches)
     rows: list[dict[str, Any]] = [
@@ -90,6 +96,7 @@ def rank_models(
             "skill_high": judgement.reference.high,
             "reference": judgement.reference.baseline,
             "p_value": judgement.reference.test.p_value,
+            **_over_boosting(judgement),
             **{name: judgement.test.after[name] for name in ("log_loss", "brier", "accuracy", "weighted_f1", "ece")},
             "excess_ece": judgement.excess["after"].excess,
             "latency_ms": searches[model].latency_ms,
@@ -120,6 +127,15 @@ def describe_ranking(ranking: pl.DataFrame, comparison: Comparison) -> str:
         f"{len(members)} of {ranking.height} models may be the best ({', '.join(members)}); {comparison.best} against "
         f"the {comparison.reference}, the choice among {ranking.height} allowed for: {chance}"
     )
+
+
+def _over_boosting(judgement: Judgement) -> dict[str, float]:
+    """Gain over gradient boosting on the same windows, and its interval; nothing where it was not asked for."""
+    names = ("over_boosting", "over_boosting_low", "over_boosting_high")
+    for skill in judgement.skills:
+        if skill.baseline == BOOSTING:
+            return dict(zip(names, (skill.difference, skill.low, skill.high), strict=True))
+    return {}
 
 
 def _front(judgements: Mapping[str, Judgement], searches: Mapping[str, SearchHonesty]) -> dict[str, bool]:

@@ -10,7 +10,7 @@ from trademl_assets.evaluation.changes import Changes
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.evaluation.summary import summarise
 from trademl_assets.foundation.progress import readable_seconds
-from trademl_assets.orchestration.catalog import LEADERBOARD, MODEL_EVALUATION
+from trademl_assets.orchestration.catalog import ABLATION_STUDY, LEADERBOARD, MODEL_EVALUATION
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.drive import Drive, Outcome, Report
 from trademl_assets.orchestration.evaluation_history import compare_evaluations
@@ -65,7 +65,7 @@ def run_target(
 
 
 def closing_words(store: ArtifactStore, experiment: str | None) -> Iterator[str]:
-    """Yield the summary of every model of an experiment that has been judged, best first.
+    """Yield the summary of every model of an experiment that has been judged, best first, then what ablations lost.
 
     Args:
         store: Where the judgements lie.
@@ -78,6 +78,9 @@ def closing_words(store: ArtifactStore, experiment: str | None) -> Iterator[str]
         judgement = Judgement.from_dict(store.read_json(MODEL_EVALUATION.name, key, "judgement"))
         report = str(store.file_path(MODEL_EVALUATION.name, key, "report"))
         yield summarise(experiment, model, judgement, report, _OPEN_UI)
+    study = store.manifest(ABLATION_STUDY.name, experiment)
+    if study is not None:
+        yield "\n".join([f"{experiment} | ablations", *(f"  {line}" for line in str(study.notes["said"]).split("; "))])
 
 
 def plan_target(configuration: Configuration, experiment: str | None, until: str | None) -> Iterator[str]:

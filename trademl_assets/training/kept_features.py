@@ -28,7 +28,7 @@ from trademl_assets.training.parameters import KeptPrecision
 KEPT_FEATURES = "step_features"
 SCHEMA_VERSION = 1
 
-_CHUNK_STEPS = 2048
+_CHUNK_STEPS = 512
 """Steps whose features are computed together: a working set that stays in the processor's cache."""
 
 _MOST_HELD_BYTES = 1 << 28
@@ -85,10 +85,11 @@ class DailyFeatures:
         if not missing:
             return
         order = np.random.default_rng(os.getpid()).permutation(missing)
+        buffer = self._empty_day()  # one for all days: a fresh one each would leave a heap of holes
         with ProgressReporter(len(missing), "step features, days", say) as progress:
             for day in order:
                 if not self._map(int(day)):
-                    self._write(int(day))
+                    self._write(int(day), buffer)
                 progress.advance()
 
     def release(self, most_bytes: int) -> None:
@@ -133,7 +134,7 @@ class DailyFeatures:
         if number in self._mapped or self._map(number):
             return self._mapped[number]
         if number not in self._computed:
-            self._computed[number] = self._compute(number)
+            self._computed[number] = self._compute(number, self._empty_day())
             day_bytes = self._computed[number].nbytes
             while len(self._computed) > max(1, _MOST_HELD_BYTES // day_bytes):
                 self._computed.popitem(last=False)
@@ -159,9 +160,9 @@ class DailyFeatures:
         self._mapped[number] = _as_tensor(values)
         return True
 
-    def _write(self, number: int) -> None:
+    def _write(self, number: int, buffer: Tensor) -> None:
         assert self._cache is not None  # noqa: S101 -- only kept features are written
-        values = self._compute(number)
+        values = self._compute(number, buffer)
         provenance = Provenance(str(SCHEMA_VERSION), self.group, self._upstream(number))
         with self._cache.write(
             KEPT_FEATURES, self._partition(number), schema_version=SCHEMA_VERSION, provenance=provenance
@@ -170,9 +171,11 @@ class DailyFeatures:
             writer.rows(len(values))
         self._map(number)
 
-    def _compute(self, number: int) -> Tensor:
+    def _empty_day(self) -> Tensor:
+        return torch.empty(self._dataset.steps_per_day, self.width, dtype=self._dtype)
+
+    def _compute(self, number: int, features: Tensor) -> Tensor:
         first_step = number * self._dataset.steps_per_day
-        features = torch.empty(self._dataset.steps_per_day, self.width, dtype=self._dtype)
         with torch.no_grad():
             for first in range(0, len(features), _CHUNK_STEPS):
                 last = min(first + _CHUNK_STEPS, len(features))

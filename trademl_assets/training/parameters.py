@@ -30,6 +30,7 @@ WITHOUT_EFFECT = frozenset(
         "device_memory_share",
         "checkpoint_every_steps",
         "progress_seconds",
+        "tensorboard_folder",
         "timeout",
     }
 )
@@ -67,6 +68,7 @@ class TrainingParameters(Parameters):
         not_a_number: What is done about a loss that is not a number.
         checkpoint_every_steps: Steps of optimisation between two checkpoints.
         progress_seconds: Least time between two lines of progress.
+        tensorboard_folder: Where curves of every training are written for TensorBoard as well; null for nowhere.
         timeout: After which a training is ended as stuck; a resumed one counts anew.
     """
 
@@ -95,6 +97,7 @@ class TrainingParameters(Parameters):
     not_a_number: RecoveryParameters
     checkpoint_every_steps: Annotated[int, Field(ge=1)]
     progress_seconds: Positive
+    tensorboard_folder: Annotated[str, Field(min_length=1)] | None
     timeout: Annotated[timedelta, Field(gt=timedelta())]
 
     def what_decides(self) -> dict[str, Any]:

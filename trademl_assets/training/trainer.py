@@ -1,6 +1,7 @@
 """Lightning's trainer and what it needs of the machine: device, precision, processes, early stopping."""
 
 import functools
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -17,6 +19,7 @@ from trademl_assets.training.checkpoints import DurableCheckpointIO
 from trademl_assets.training.module import VALIDATION_ACCURACY, VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import Devices, TrainingParameters
 
+_NAMED_FOLDERS = 3
 _PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -32,7 +35,7 @@ def build_trainer(parameters: TrainingParameters, folder: Path, callbacks: list[
     """Make the trainer of one member.
 
     Raises:
-        ConfigError: Half precision on a CPU, where sums of gradients would overflow.
+        ConfigError: Half precision on a CPU, where sums of gradients would overflow; or TensorBoard is not installed.
     """
     where = accelerator(parameters.devices)
     if parameters.precision == "fp16" and where == "cpu":
@@ -48,7 +51,7 @@ def build_trainer(parameters: TrainingParameters, folder: Path, callbacks: list[
         plugins=[DurableCheckpointIO()],
         default_root_dir=folder,
         deterministic=parameters.deterministic,
-        logger=False,
+        logger=_tensorboard(parameters, folder),
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=True,
@@ -56,6 +59,19 @@ def build_trainer(parameters: TrainingParameters, folder: Path, callbacks: list[
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
     )
+
+
+def _tensorboard(parameters: TrainingParameters, folder: Path) -> Logger | bool:
+    """Return what writes curves for TensorBoard, one a member, or False."""
+    if parameters.tensorboard_folder is None:
+        return False
+    if find_spec("tensorboard") is None:
+        raise ConfigError(
+            f"training.yaml: tensorboard_folder {parameters.tensorboard_folder} needs the package tensorboard, which "
+            'is not installed -> pip install -c constraints.txt -e ".[tensorboard]", or write null'
+        )
+    of = folder.parent.parent.parts[-_NAMED_FOLDERS:]  # experiment, model and fingerprint
+    return TensorBoardLogger(parameters.tensorboard_folder, name="/".join(of), version=f"seed_{folder.name}")
 
 
 def build_stopping(parameters: TrainingParameters) -> list[Callback]:
@@ -112,3 +128,5 @@ def join_processes() -> None:
     """Let the processes that torchrun started find each other, where Lightning has not done so yet."""
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():  # each speaks from a card of its own
+            torch.cuda.set_device(torch.distributed.get_node_local_rank())

@@ -58,9 +58,9 @@ def test_it_tells_what_is_lost_from_chance(compared):
     assert rows["half"]["lost"] == pytest.approx(rows["whole"]["gain"] - rows["half"]["gain"])
     assert [rows["same"][name] for name in ("lost", "lost_low", "lost_high", "share_lost")] == [0, 0, 0, 0]
     said = describe_ablations(_study(compared))
-    assert "half loses to whole: +" in said
-    assert "of the best possible lost" in said
-    assert "same cannot be told from whole: +0.000 [+0.000, +0.000]" in said
+    assert "half against whole: lost +0." in said
+    assert "of the best possible, more than chance, reaches 0." in said
+    assert "same against whole: lost +0.000 [+0.000, +0.000] of the best possible, which may be chance" in said
 
 
 def test_paired_intervals_are_narrower_than_those_of_two_gains_apart(compared):
@@ -105,7 +105,7 @@ def test_what_is_not_known_is_left_out_and_the_rest_is_drawn(without, kept):
     assert {name for name in shares if row[name] is not None} == kept
     assert row["gain"] > 0
     assert draw_ablations(study).startswith(b"\x89PNG")
-    assert ("nats lost" in describe_ablations(study)) == ("share" not in kept)
+    assert ("nats, which" in describe_ablations(study)) == ("share" not in kept)
 
 
 def test_without_signal_there_is_nothing_to_share():

@@ -224,7 +224,8 @@ def test_keys_partitions_and_code_that_changed_are_named():
 
 def test_two_models_of_an_experiment_differ_by_content_not_by_name():
     def with_weights(model: str, content: str) -> EvaluationVersion:
-        weights = pl.DataFrame([("trained_model", f"demo|{model}", content, "4")], CHAIN_SCHEMA, orient="row")
+        rows = [("trained_model", f"demo|{model}", content, "4"), ("study", "demo|one", "dd", "2")]
+        weights = pl.DataFrame(rows, CHAIN_SCHEMA, orient="row")
         return replace(version(), key=f"demo|{model}", chain=pl.concat([version().chain, weights]))
 
     found = compare_versions(with_weights("one", "ee"), with_weights("two", "ff"), RESAMPLING)

@@ -57,6 +57,16 @@ def test_losses_are_those_of_the_judgement():
     assert losses["t0"].is_sorted()
 
 
+def test_the_gain_over_gradient_boosting_stands_beside_a_model_where_it_was_measured():
+    judgement = judged(0.8)[0]
+    assert board([next(iter(KNOWN))])[0]["over_boosting"].to_list() == [None]
+    boosted = replace(judgement.skills[0], baseline="gradient boosting", difference=0.03, low=0.01, high=0.05)
+    measured = replace(judgement, skills=(*judgement.skills, boosted))
+    name = next(iter(KNOWN))
+    found = rank_models({name: measured}, compared([name]), {name: no_search()})
+    assert found.select("^over_boosting.*$").row(0) == (0.03, 0.01, 0.05)
+
+
 def test_the_larger_skill_stands_first_and_equal_ones_by_name():
     ranking, _ = board(list(KNOWN))
     assert ranking["model"].to_list()[-1] == "a_weak"

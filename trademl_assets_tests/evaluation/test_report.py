@@ -141,7 +141,7 @@ def test_everything_below_the_verdict_is_folded_behind_a_line_that_says_what_was
     titles = re.findall(r"<summary><h2>(.*?)</h2><span class=\"finding\">(.+?)</span></summary>", page)
     named = dict(titles)
     assert page.count("<details") == len(titles) == 12
-    assert "against 6 of 6 baselines" in named["Skill against the baselines"]
+    assert "against 7 of 7 baselines" in named["Skill against the baselines"]
     assert "1 passed, 0 failed, 5 not judged (support)" in named["Are the probabilities honest?"]
     assert "90% promised" in named["Sets that hold the truth"]
     assert "half-life" in named["How it ages"]

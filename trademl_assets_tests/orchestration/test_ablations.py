@@ -121,5 +121,5 @@ def test_the_study_is_made_by_its_job_and_shown_with_its_picture(ablated: Config
     (made,) = world.materializations("ablation_study")
     shown = {name: value.value for name, value in made.metadata.items()}
     assert str(shown["plot"]).startswith("![plot](data:image/png;base64,")
-    assert str(shown["said"]).startswith("returns_only loses to dual_channel")
+    assert str(shown["said"]).startswith("returns_only against dual_channel: lost +0.")
     assert {"ablations", "reference", "returns_only_lost", "dual_channel_gain", "returns_only_ceiling"} <= set(shown)

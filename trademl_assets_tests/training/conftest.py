@@ -221,6 +221,7 @@ def training_values(**changes: Any) -> dict[str, Any]:
         "not_a_number": {"retries": 0, "learning_rate_factor": 0.5},
         "checkpoint_every_steps": 3,
         "progress_seconds": 0.001,
+        "tensorboard_folder": None,
         "timeout": "PT1H",
         **changes,
     }

@@ -107,7 +107,8 @@ def test_half_precision_needs_half_the_disk_and_is_what_is_computed_too(dataset:
     small, large = (files(dataset, each.group)[0].stat().st_size for each in (half, whole))
     assert small < 0.52 * large
     torch.testing.assert_close(half.day(1).float(), whole.day(1), rtol=2**-11, atol=1e-7)
-    assert torch.equal(half.day(1), features_of(dataset, inputs, "fp16")._compute(1))
+    computed = DailyFeatures(dataset, build_network(model_of(), inputs).step_features, "fp16")
+    assert torch.equal(half.day(1), computed.day(1))
     for each in (half, whole):
         each.release(0)
     assert not files(dataset)

@@ -10,6 +10,7 @@ import torch
 
 from trademl_assets.foundation.errors import ConfigError, TrainingError
 from trademl_assets.models.inputs import ModelInputs
+from trademl_assets.training import trainer
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.member import TrainedMember, build_network, train_member
 from trademl_assets.training.module import MemberModule
@@ -216,3 +217,11 @@ def test_processes_that_train_together_draw_dropout_of_their_own() -> None:
     assert drawn(7, 0) == alone
     assert drawn(7, 1) == drawn(7, 1)
     assert len({tuple(drawn(seed, rank)) for seed in (7, 8) for rank in (0, 1)}) == 4
+
+
+def test_tensorboard_that_is_not_installed_is_named_with_its_remedy(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match=r"needs the package tensorboard.*\[tensorboard\]"):
+        train(setting, tensorboard_folder=str(tmp_path / "curves"))

@@ -26,6 +26,7 @@ from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.manifest import Provenance
 from trademl_assets.training.artifact import load_model, load_trained_model
 from trademl_assets.training.launch import build_command, count_processes, launch_training
+from trademl_assets.training.prediction_spec import PredictionSpec
 from trademl_assets.training.results import collect_training, followed
 from trademl_assets.training.run import main
 from trademl_assets_tests.training.conftest import model_values, specification, training_values
@@ -72,6 +73,32 @@ def test_a_committed_model_predicts_what_training_predicted(
     members = [expected.filter(pl.col("member") == seed).sort("sample").drop("sample", "member") for seed in (1, 2)]
     mean = np.mean([softmax(member.to_numpy(), axis=1) for member in members], axis=0)
     np.testing.assert_allclose(found.drop("sample").to_numpy(), mean, atol=1e-12)
+
+
+def prediction(store: ArtifactStore, folder: Path, model: str) -> PredictionSpec:
+    stated = {"mode": "predict", "store_root": str(store.layout.root), "experiment": "signal", "part": "test"}
+    stated |= {"model_name": model, "training": training_values(devices="cpu"), "output_folder": str(folder)}
+    return PredictionSpec.model_validate_json(json.dumps(stated))
+
+
+def test_the_process_predicts_with_a_committed_model_what_training_predicted(
+    trained: Path, store: ArtifactStore, dataset: Dataset, tmp_path: Path
+) -> None:
+    with store.write("trained_model", "signal|again", schema_version=1, provenance=PROVENANCE) as writer:
+        collect_training(writer, trained)
+    launch_training(prediction(store, tmp_path, "signal|again"), runner=in_this_process)
+    asked = dataset.index.filter((pl.col("part") == "test") & pl.col("on_stride"))["sample"]
+    expected = pl.read_parquet(trained / "predictions.parquet").filter(pl.col("sample").is_in(asked.to_list()))
+    found = pl.read_parquet(tmp_path / "predictions.parquet")
+    assert found.height == expected.height == 2 * asked.len()
+    order = ["member", "sample"]
+    difference = found.sort(order).to_numpy() - expected.sort(order).to_numpy()
+    assert np.abs(difference).max() < 1e-9
+
+
+def test_a_prediction_without_its_model_says_what_is_missing(store: ArtifactStore, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"training signal\|none on signal failed with MissingPartitionError"):
+        launch_training(prediction(store, tmp_path, "signal|none"), runner=in_this_process)
 
 
 def test_a_search_predicts_validation_only(store: ArtifactStore, dataset: Dataset, tmp_path: Path) -> None:

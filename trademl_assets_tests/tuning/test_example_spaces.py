@@ -25,6 +25,8 @@ def deployment(folder: Path, **tuning: Any) -> Configuration:
         section = yaml.safe_load(file.read_text())
         if file.stem in ("models", "tuning"):
             section = yaml.safe_load((EXAMPLES / file.name).read_text()) | (tuning if file.stem == "tuning" else {})
+        if file.stem == "ablations":
+            section = {}
         if file.stem == "training":
             section["segments_per_step"] = 32
         if file.stem == "datasets":

@@ -39,7 +39,9 @@ def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
             template.searchable,
             scratch,
             f"{dataset}:{TRAINED_MODEL.code_version}",
-            WorkerProcesses(template, parameters, scratch, LOGGER.info),
+            WorkerProcesses(
+                template, parameters, scratch, LOGGER.info, cards=work.resource("training_processes").cards
+            ),
             subject=work.key,
         )
         _write(work, result)
@@ -55,7 +57,8 @@ def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         )
 
     deps = [dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model())]
-    return [partitioned_asset(deployment, HYPERPARAMETER_STUDY, search, deps=deps, pool=GPU_POOL)]
+    resources = frozenset({"training_processes"})
+    return [partitioned_asset(deployment, HYPERPARAMETER_STUDY, search, deps=deps, resources=resources, pool=GPU_POOL)]
 
 
 def _leave(work: Work, model: str) -> Facts:
