@@ -1,4 +1,6 @@
-"""From tokens to one state a decision: recurrently or by causal convolutions."""
+"""From tokens to one state a decision: recurrently, by causal convolutions, or by moving averages."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +8,11 @@ from torch import Tensor, nn
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.activations import activation
 from trademl_assets.models.network import SegmentBatch
-from trademl_assets.models.short_term_parameters import CausalConvolutionParameters, RecurrentParameters
+from trademl_assets.models.short_term_parameters import (
+    CausalConvolutionParameters,
+    MovingAverageParameters,
+    RecurrentParameters,
+)
 
 
 class RecurrentHistory(nn.Module):
@@ -116,18 +122,71 @@ class ConvolutionalHistory(nn.Module):
         return dropped
 
 
+class AveragedHistory(nn.Module):
+    """Exponential moving averages of tokens at several half-lives, mixed by one dense layer.
+
+    What a linear filter with a few time constants knows, and little else that noise could be fitted with.
+
+    Args:
+        token_width: Width of a token.
+        lookback_tokens: Tokens of the look-back, which the window must not exceed.
+        parameters: Half-lives, window, width.
+
+    Raises:
+        ConfigError: The window exceeds the look-back.
+    """
+
+    def __init__(self, token_width: int, lookback_tokens: int, parameters: MovingAverageParameters) -> None:
+        super().__init__()
+        self.window_tokens = parameters.window_tokens
+        if self.window_tokens > lookback_tokens:
+            raise ConfigError(
+                f"history: window_tokens is {self.window_tokens}, the look-back holds {lookback_tokens} -> shorten the "
+                "window or lengthen the dataset's look-back"
+            )
+        half_lives = torch.tensor(parameters.half_life_tokens).log()[:, None].repeat(1, token_width)
+        self.log_half_lives = nn.Parameter(half_lives.flatten(), requires_grad=parameters.learned)
+        self.mix = nn.Linear(half_lives.numel(), parameters.width)
+        self.dropout = nn.Dropout(parameters.dropout)
+
+    def forward(self, tokens: Tensor, batch: SegmentBatch) -> Tensor:
+        """Return (N, width) states of decisions from (V, n, token width) tokens.
+
+        Every decision must have `window_tokens` tokens behind it; what is padded before the first is then never read.
+        """
+        averaged = self.averages(tokens)[batch.decision_view, batch.decision_patches - 1]
+        mixed: Tensor = self.dropout(self.mix(averaged))
+        return mixed
+
+    def averages(self, tokens: Tensor) -> Tensor:
+        """Return (V, n, half-lives * token width): position j averages the last `window_tokens` tokens up to j.
+
+        A sum over twice as many tokens is that over the later half and the decayed one over the half before.
+        """
+        log_decay = -math.log(2) * torch.exp(-self.log_half_lives)
+        summed, length = tokens.repeat(1, 1, len(log_decay) // tokens.shape[2]), 1
+        while length < self.window_tokens:
+            earlier = nn.functional.pad(summed[:, : max(summed.shape[1] - length, 0)], (0, 0, length, 0))
+            summed = summed + torch.exp(length * log_decay) * earlier[:, : summed.shape[1]]
+            length *= 2
+        weight: Tensor = torch.expm1(log_decay) / torch.expm1(self.window_tokens * log_decay)
+        return summed * weight
+
+
 def build_history(
     token_width: int,
     lookback_tokens: int,
-    parameters: RecurrentParameters | CausalConvolutionParameters,
+    parameters: RecurrentParameters | CausalConvolutionParameters | MovingAverageParameters,
     *,
     several_answers: bool,
-) -> RecurrentHistory | ConvolutionalHistory:
+) -> RecurrentHistory | ConvolutionalHistory | AveragedHistory:
     """Return the history that the parameters name.
 
     Raises:
         ConfigError: It reads more tokens than the look-back holds.
     """
+    if isinstance(parameters, MovingAverageParameters):
+        return AveragedHistory(token_width, lookback_tokens, parameters)
     if isinstance(parameters, CausalConvolutionParameters):
         return ConvolutionalHistory(token_width, lookback_tokens, parameters)
     return RecurrentHistory(token_width, lookback_tokens, parameters, several_answers=several_answers)

@@ -179,4 +179,36 @@ class CausalConvolutionParameters(Parameters):
         return 1 + (self.kernel_tokens - 1) * sum(self.dilations)
 
 
-History = Annotated[RecurrentParameters | CausalConvolutionParameters, Field(discriminator="kind")]
+class MovingAverageParameters(Parameters):
+    """The reading of tokens by exponential moving averages, mixed by one dense layer: linear, with few weights.
+
+    A decision reads exactly `window_tokens` tokens, which one pass over a segment gives to all decisions alike.
+
+    Attributes:
+        half_life_tokens: Half-lives in tokens; each averages every feature of a token.
+        learned: Whether the half-lives are trained from there, each feature of a token having its own.
+        window_tokens: Tokens that an average reads, a power of two.
+        width: Width of the mixed state.
+        dropout: Share dropped of what the history hands on, in training.
+    """
+
+    kind: Literal["averages"]
+    half_life_tokens: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
+    learned: bool
+    window_tokens: Annotated[int, Field(ge=2)]
+    width: Width
+    dropout: DropoutShare
+
+    @model_validator(mode="after")
+    def _window_is_doubled(self) -> Self:
+        if self.window_tokens.bit_count() != 1:
+            raise ValueError(
+                f"window_tokens ({self.window_tokens}) must be a power of two -> "
+                f"{1 << (self.window_tokens.bit_length() - 1)} or {1 << self.window_tokens.bit_length()}"
+            )
+        return self
+
+
+History = Annotated[
+    RecurrentParameters | CausalConvolutionParameters | MovingAverageParameters, Field(discriminator="kind")
+]

@@ -26,6 +26,14 @@ TCN = {
     "block_dropout": 0.1,
     "dropout": 0.1,
 }
+AVERAGES = {
+    "kind": "averages",
+    "half_life_tokens": [0.5, 8.0],
+    "learned": True,
+    "window_tokens": 32,
+    "width": 8,
+    "dropout": 0.1,
+}
 EVERY = 23
 
 
@@ -83,7 +91,7 @@ def gradients(network: Network) -> dict[str, torch.Tensor]:
     return {name: weight.grad.clone() for name, weight in network.named_parameters() if weight.grad is not None}
 
 
-@pytest.mark.parametrize("history", [WINDOW, TCN, ANCHORED], ids=lambda each: each["kind"])
+@pytest.mark.parametrize("history", [WINDOW, TCN, AVERAGES, ANCHORED], ids=lambda each: each["kind"])
 def test_a_segment_gives_the_loss_and_gradients_of_its_decisions_alone(
     dataset: Dataset, inputs: ModelInputs, history: dict[str, Any]
 ) -> None:
