@@ -1,4 +1,5 @@
 import re
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError, TrainingError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.training.artifact import predict_logits
+from trademl_assets.training.callbacks import memory_used
 from trademl_assets.training.checkpoints import DurableCheckpointIO, read_checkpoint
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.member import TrainedMember, build_network, train_member
@@ -118,6 +120,19 @@ def test_progress_says_where_training_is_and_when_it_ends(
     assert ended[1].startswith("member 2/3, epoch 2/4: training loss ")
     for line in (within[1], ended[1]):
         assert re.search(r", [\d,]+ samples/s, [\d.]+ GB of memory, at most [\d.]+ s left$", line)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell mapped files apart")
+def test_the_memory_told_leaves_mapped_files_out(tmp_path: Path) -> None:
+    path, size = tmp_path / "mapped", 100_000_000
+    with path.open("wb") as file:
+        file.truncate(size)
+    before = memory_used()["memory"]
+    assert np.memmap(path, np.uint8, "r")[::4096].sum() == 0
+    mapped = memory_used()["memory"]
+    own = np.ones(size, np.uint8)
+    assert mapped - before < size / 4
+    assert memory_used()["memory"] - before > size / 2, own.nbytes
 
 
 def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
