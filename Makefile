@@ -25,7 +25,7 @@ mlflow: install ## the tracking interface, on loopback only
 	$(call enter,$(DEPLOYMENT)) && mlflow ui --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri "sqlite:///$$TRADEML_VAR/$(DEPLOYMENT)/mlflow.db"
 
 test: install-dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: install-dev
 	$(BIN)/ruff check .

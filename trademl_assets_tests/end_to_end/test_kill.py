@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from trademl_assets.datasets.leakage_certificate import CERTIFICATE_ASSET
+from trademl_assets.evaluation.versions import VERSIONS_ASSET
 from trademl_assets_tests.end_to_end.deployed import MADE, Site, Watched
 
 pytestmark = pytest.mark.end_to_end
@@ -118,10 +119,15 @@ def test_every_partition_has_passed_its_blocking_check(killed: History, finished
 def test_nothing_half_written_remains(killed: History, finished: Site):
     store = killed.site.store
     artifacts = store.layout.artifacts
-    certificates = {f"{CERTIFICATE_ASSET}/{key}": store.require(CERTIFICATE_ASSET, key) for key in ("demo",)}
+    beside = {
+        f"{asset}/{key}": store.require(asset, key)
+        for asset in (CERTIFICATE_ASSET, VERSIONS_ASSET)
+        for key in store.partitions(asset)
+    }
+    assert [place.split("/")[0] for place in beside] == [CERTIFICATE_ASSET, VERSIONS_ASSET]
     named = {
         store.layout.partition_folder(*place.split("/", 1)) / entry.file
-        for place, manifest in {**killed.site.manifests(), **certificates}.items()
+        for place, manifest in {**killed.site.manifests(), **beside}.items()
         for name, entry in manifest.files.items()
         if name not in manifest.evicted
     }

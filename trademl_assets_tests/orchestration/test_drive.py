@@ -1,5 +1,6 @@
 """The drive: redoes what changed, nothing else; survives kills and failures."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from trademl_assets_tests.orchestration.conftest import World, make_world, order_book_steps, tiny_configuration
 
@@ -22,10 +24,17 @@ def hashes(world: World) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def made_copy(root: Path, made_world: World) -> World:
+    """The tiny market as it was made, in a store of its own and with a history that begins here."""
+    shutil.copytree(made_world.configuration.platform.storage_root, root / "var" / "demo" / "store")
+    return make_world(tiny_configuration(root), dg.DagsterInstance.ephemeral())
+
+
 def test_a_second_run_makes_nothing_and_starts_no_dagster_run(world: World):
-    world.drive().run(None, UNTIL)
+    world.drive().run(None, "book_snapshots")
     before = world.instance.get_runs_count()
-    outcome = world.drive().run(None, UNTIL)
+    outcome = world.drive().run(None, "book_snapshots")
     assert sum(outcome.made.values()) == 0
     assert world.instance.get_runs_count() == before
 
@@ -43,24 +52,23 @@ def test_ranges_are_single_runs_under_their_job(world: World):
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
 
 
-def test_only_what_was_lost_is_made_again_in_contiguous_ranges(world: World):
-    world.drive().run(None, "daily_aggregates")
+def test_only_what_was_lost_is_made_again_in_contiguous_ranges(made_copy: World):
+    world = made_copy
     before = hashes(world)
     for day in ("2023-12-27", "2023-12-28", "2024-01-02"):
         world.store.delete("daily_aggregates", day)
     count = world.instance.get_runs_count()
-    outcome = world.drive().run(None, "daily_aggregates")
+    outcome = world.drive().run("demo", "daily_aggregates")
     assert outcome.made["daily_aggregates"] == 3
     assert world.instance.get_runs_count() == count + 2
     assert hashes(world) == before
 
 
-def test_equal_content_stops_the_wave(world: World, tmp_path: Path):
-    world.drive().run(None, UNTIL)
+def test_equal_content_stops_the_wave(made_copy: World, root: Path):
     changed = make_world(
-        tiny_configuration(tmp_path, {"order_book": order_book_steps(gap_seconds=301)}), world.instance
+        tiny_configuration(root, {"order_book": order_book_steps(gap_seconds=301)}), made_copy.instance
     )
-    outcome = changed.drive().run(None, UNTIL)
+    outcome = changed.drive().run("demo", UNTIL)
     assert outcome.made == {
         "raw_depth": 3,  # their rows had been removed after use, and imported days are not cleaned here
         "book_snapshots": 3,
