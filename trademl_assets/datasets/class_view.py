@@ -20,6 +20,12 @@ from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError, DataQualityError
 
 Floats = NDArray[np.float64]
+CUT_BY: dict[EdgeUnit, str] = {
+    "return_bps": "the return in bps",
+    "sigma": "the return over its sigma",
+    "none": "no edges",
+}
+"""What edges cut, in words."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +134,8 @@ def _refuse_other_unit(dataset: Dataset, name: str, unit: EdgeUnit) -> None:
     found = dataset.recipe["edge_unit"]
     if found != unit:
         raise ConfigError(
-            f"class grid {name!r} cuts {_CUT[unit]}, the classes of dataset {dataset.experiment!r} are cut by "
-            f"{_CUT[found]} -> give the grid edges of the same kind, or write class_grid: null"
+            f"class grid {name!r} cuts {CUT_BY[unit]}, the classes of dataset {dataset.experiment!r} are cut by "
+            f"{CUT_BY[found]} -> give the grid edges of the same kind, or write class_grid: null"
         )
 
 
@@ -140,9 +146,6 @@ def _refuse_other_labels(dataset: Dataset, name: str, labels: NDArray[np.int8], 
             f"{dataset.experiment!r} (kind {dataset.recipe['labels']['kind']!r}) are not the interval in which their "
             "return lies -> choose labels.kind price_classes, or write class_grid: null"
         )
-
-
-_CUT: dict[str, str] = {"return_bps": "the return in bps", "sigma": "the return over its sigma", "none": "no edges"}
 
 
 def _fitted(training: Floats, boundaries: Boundaries, name: str, target: str) -> Floats:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from trademl_assets.datasets.sample_index import stated_edges
 from trademl_assets.datasets.trainable import refuse_untrainable
 from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.foundation.errors import ConfigError, TrainingError
@@ -60,7 +61,7 @@ class TrainedTrials:
         report: Takes lines of progress of the trainings.
 
     Raises:
-        ConfigError: No model is trained on the dataset, or it has too few folds.
+        ConfigError: No model is trained on the dataset, it has too few folds, or no edge between up and down.
         StorageError: It cannot be read.
     """
 
@@ -70,6 +71,7 @@ class TrainedTrials:
         self._report = report
         self._dataset = open_dataset(ArtifactStore.at(Path(template.store_root)), template.experiment)
         refuse_untrainable(self._dataset)
+        refuse_unsigned(self._dataset, parameters)
         self._folds = last_folds(self._dataset, parameters.n_windows)
         self._plain: dict[int | None, Dataset] = {}
 
@@ -215,6 +217,22 @@ def last_folds(dataset: Dataset, n_windows: int | None) -> tuple[int | None, ...
             "dataset a split with as many folds (expanding, rolling, time_series), or write n_windows: null"
         )
     return tuple(range(known - n_windows, known))
+
+
+def refuse_unsigned(dataset: Dataset, parameters: StudyParameters) -> None:
+    """Refuse a search over class grids by the direction's log-loss on classes of which one is both up and down.
+
+    With an edge at 0 no class is, and the score follows from what is forecast alone, whichever grid was learnt.
+
+    Raises:
+        ConfigError: The dataset has no edge at 0.
+    """
+    edges = stated_edges(dataset.recipe)[dataset.target][dataset.horizon_seconds]
+    if "training.class_grid" in parameters.space and "direction_log_loss" in parameters.objectives and 0.0 not in edges:
+        raise ConfigError(
+            f"dataset {dataset.experiment!r} has class edges {edges.tolist()}, none of them 0, and direction_log_loss "
+            "shall compare class grids -> give its labels an edge at 0, or write objectives: [log_loss]"
+        )
 
 
 def _daily(judged: Sequence[_Window]) -> tuple[tuple[str, float, int], ...]:

@@ -93,6 +93,8 @@ def test_what_is_learnt_are_the_classes_of_the_grid(store: ArtifactStore, datase
     rose = torch.from_numpy(dataset.index["return_bps"].to_numpy()[batch.rows.numpy()] >= 0)
     expected = -torch.log(torch.where(rose, up, 1 - up))
     torch.testing.assert_close(losses.double(), expected, atol=1e-5, rtol=1e-5)
+    first = json.loads((tmp_path / "history.json").read_text())["1"][0]
+    assert first["training_loss"] < 1 < first["validation_log_loss"]  # of two classes, of the dataset's four
 
 
 @pytest.mark.parametrize(("grid", "head"), [("fine", SOFTMAX), ("sign", DISTRIBUTION)])
