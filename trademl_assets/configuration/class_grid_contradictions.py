@@ -5,9 +5,8 @@ from itertools import product
 from typing import Any
 
 from trademl_assets.configuration.contradictions import Contradiction
-from trademl_assets.datasets.class_boundaries import SCALED, Boundaries, FixedBoundaries
-from trademl_assets.datasets.class_view import CUT_BY
-from trademl_assets.datasets.label_kinds import EdgeUnit
+from trademl_assets.datasets.class_boundaries import Boundaries, FixedBoundaries
+from trademl_assets.datasets.class_view import CUT_BY, unit_of
 from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.models.parameters import SoftmaxHead
 from trademl_assets.models.registry import ModelParameters
@@ -39,8 +38,7 @@ def class_grid_contradictions(
         if name not in training.class_grids:
             continue
         grid, place = training.class_grids[name], ("training", "class_grids", name)
-        unit: EdgeUnit = "sigma" if isinstance(grid, SCALED) else "return_bps"
-        found = dataset.labels.build().edge_unit
+        unit, found = unit_of(grid), dataset.labels.build().edge_unit
         if unit != found:
             yield place, f"cuts {CUT_BY[unit]}, the labels of {experiment} in datasets.yaml are cut by {CUT_BY[found]}"
             continue

@@ -78,6 +78,11 @@ class ClassGrid:
         )
 
 
+def unit_of(boundaries: Boundaries) -> EdgeUnit:
+    """What such boundaries cut."""
+    return "sigma" if isinstance(boundaries, SCALED) else "return_bps"
+
+
 def cut_anew(dataset: Dataset, name: str, boundaries: Boundaries) -> tuple[Dataset, ClassGrid]:
     """The dataset with the classes that its edges and those of another grid make together; its weights stay.
 
@@ -96,7 +101,7 @@ def cut_anew(dataset: Dataset, name: str, boundaries: Boundaries) -> tuple[Datas
         ConfigError: The dataset's classes are cut by something else than the grid's, or edges of several targets or
             horizons lie in different order, or the training rows cannot set the grid's quantiles.
     """
-    unit: EdgeUnit = "sigma" if isinstance(boundaries, SCALED) else "return_bps"
+    unit = unit_of(boundaries)
     _refuse_other_unit(dataset, name, unit)
     index, label = dataset.index, np.zeros(dataset.index.height, dtype=np.int8)
     own = _own_edges(dataset)

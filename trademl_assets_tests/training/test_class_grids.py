@@ -20,8 +20,21 @@ from trademl_assets.training.artifact import load_model, predict_logits
 from trademl_assets.training.class_grids import grouped, summed, with_chosen_classes
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.fit import fit_members
+from trademl_assets.training.launch import launch_training
 from trademl_assets.training.losses import sample_loss
-from trademl_assets_tests.training.conftest import model_values, specification, training_of, training_values
+from trademl_assets.training.results import collect_training
+from trademl_assets.training.run import main
+from trademl_assets_tests.training.conftest import (
+    PROVENANCE,
+    model_values,
+    specification,
+    training_of,
+    training_values,
+)
+from trademl_assets_tests.training.test_process import prediction
+from trademl_assets_tests.training.test_several_answers import ALL, several
+
+__all__ = ["several"]
 
 GRIDS: dict[str, Any] = {
     "same": {"kind": "quantile", "classes": 4},
@@ -34,9 +47,8 @@ DISTRIBUTION = model_values()["head"]
 
 def fitted(store: ArtifactStore, folder: Path, grid: str | None, head: dict[str, Any], **stated: Any) -> Path:
     training = training_values(seeds=[1], max_epochs=2, class_grid=grid, class_grids=GRIDS)
-    spec = specification(
-        store, folder, model=model_values(head=head), **{"training": training, "seeds": [1], "mode": "search", **stated}
-    )
+    defaults = {"model": model_values(head=head), "training": training, "seeds": [1], "mode": "search"}
+    spec = specification(store, folder, **{**defaults, **stated})
     torch.set_num_threads(1)  # the networks are too small for more
     fit_members(spec, processes=1, writes=True, report=lambda _line, _facts: None)
     return folder
@@ -108,6 +120,34 @@ def test_a_loaded_model_predicts_classes_of_the_dataset(
     found = model.predict(dataset, "validation").drop("sample").to_numpy()
     expected = torch.softmax(torch.from_numpy(logits_of(tmp_path)), dim=1).numpy()
     np.testing.assert_array_equal(found, expected)
+
+
+def test_the_process_predicts_classes_of_the_dataset(store: ArtifactStore, tmp_path: Path) -> None:
+    trained = fitted(store, tmp_path / "trained", "fine", SOFTMAX, mode="fit")
+    with store.write("trained_model", "signal|fine", schema_version=1, provenance=PROVENANCE) as writer:
+        collect_training(writer, trained)
+    launch_training(
+        prediction(store, tmp_path, "signal|fine"), runner=lambda command, _environment: main([command[-1]])
+    )
+    columns = ["sample", *(f"logit_{number}" for number in range(4))]
+    found = pl.read_parquet(tmp_path / "predictions.parquet").select(columns)
+    expected = pl.read_parquet(trained / "predictions.parquet").join(found, on="sample", how="semi").select(columns)
+    assert found.height == expected.height > 0
+    np.testing.assert_allclose(found.sort("sample").to_numpy(), expected.sort("sample").to_numpy(), atol=1e-9)
+
+
+def test_one_network_learns_the_grid_of_every_instrument_and_horizon(
+    store: ArtifactStore, several: Dataset, tmp_path: Path
+) -> None:
+    values = model_values(head=SOFTMAX, answers=ALL)
+    model = load_model(fitted(store, tmp_path, "fine", SOFTMAX, experiment="several", model=values))
+    assert model.grid is not None
+    assert {target: set(cut) for target, cut in model.grid.edges.items()} == dict.fromkeys(
+        several.targets, {"900", "1800"}
+    )
+    found = model.predict(several, "validation", every_label=True)
+    assert found.width == 1 + several.classes
+    assert found.height == several.index.filter((pl.col("part") == "validation") & pl.col("on_stride")).height
 
 
 def test_classes_that_do_not_make_up_the_dataset_s_are_refused(store: ArtifactStore, tmp_path: Path) -> None:
