@@ -26,9 +26,10 @@ from trademl_assets.training.artifact import load_model
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.epochs import HeldOut
 from trademl_assets.training.fit import fit_members, view_of_data
+from trademl_assets.training.losses import without_class_weights
 from trademl_assets.training.module import VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import TrainingSpec
-from trademl_assets.training.results import HISTORY_FILE, PREDICTIONS_FILE, read_json
+from trademl_assets.training.results import HISTORY_FILE, PREDICTIONS_FILE, SUMMARY_FILE, read_json
 from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.template import TrainingTemplate
 from trademl_assets.tuning.work import Outcome, Tell
@@ -132,7 +133,8 @@ class TrainedTrials:
         predictions = pl.read_parquet(folder / PREDICTIONS_FILE)
         rows = predictions.join(view.index, on="sample", maintain_order="left").sort("sample")
         logits = rows.select(pl.col("^logit_\\d+$")).to_numpy().astype(np.float64)
-        probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+        weights = read_json(folder / SUMMARY_FILE)["class_weights"]
+        probabilities = torch.softmax(without_class_weights(torch.from_numpy(logits), weights), dim=1).numpy()
         labels = rows["label"].to_numpy().astype(np.int64)
         trained = view.samples("train", on_stride_only=True)
         prior = class_prior(trained["label"].to_numpy(), view.classes, _PRIOR_PSEUDO_COUNTS)
@@ -155,13 +157,7 @@ class TrainedTrials:
             found = [evaluate(window.probabilities, window.labels)["weighted_f1"] for window in judged]
             values["weighted_f1"] = float(np.mean(found))
         if "direction_log_loss" in wanted:
-            found = [
-                direction_log_losses(
-                    window.probabilities, window.up_shares, window.rows["return_bps"].to_numpy()
-                ).mean()
-                for window in judged
-            ]
-            values["direction_log_loss"] = float(np.mean(found))
+            values["direction_log_loss"] = float(np.mean([_direction_log_loss(window) for window in judged]))
         if "excess_ece" in wanted:
             values["excess_ece"] = float(np.mean([self._excess(window) for window in judged]))
         if "latency_ms" in wanted:
