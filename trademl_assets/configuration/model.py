@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from trademl_assets.candles.parameters import CandleParameters
+from trademl_assets.configuration.class_grid_contradictions import class_grid_contradictions
 from trademl_assets.configuration.contradictions import (
     ContradictionsError,
     ablation_contradictions,
@@ -78,6 +79,7 @@ class Configuration(Parameters):
             *ablation_contradictions(self.ablations, self.models, self.datasets),
             *thinning_contradictions(self.order_book, self.grid),
             *search_contradictions(self.models, self.training, self.datasets, self.tuning),
+            *class_grid_contradictions(self.models, self.training, self.datasets, self.tuning),
         ]
         for experiment, dataset in self.datasets.items():
             found += dataset_contradictions(experiment, dataset, self.market, self.grid, self.candles)

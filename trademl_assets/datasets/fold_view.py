@@ -52,7 +52,7 @@ def view_of_fold(dataset: Dataset, number: int) -> Dataset:
         block=pl.Series(block, dtype=dataset.index.schema["block"]),
     ).filter(pl.Series(trained | validated))
     blocks = [{"part": part, "first_us": span.first_us, "last_us": span.last_us} for span, part in stretches]
-    view = _with(dataset, index, {**dataset.recipe, "blocks": blocks})
+    view = seen_with(dataset, index, {**dataset.recipe, "blocks": blocks})
     stated_weights = dataset.recipe["parameters"]["weights"]
     return weighed_anew(view, WeightParameters.model_validate_json(json.dumps(stated_weights)))
 
@@ -71,13 +71,14 @@ def weighed_anew(dataset: Dataset, weights: WeightParameters) -> Dataset:
         t0, t1 = (chosen[name].to_physical().to_numpy() for name in ("t0", "t1"))
         classes = None if chosen["label"].null_count() else chosen["label"].to_numpy()
         weight[rows] = training_weights(TrainingLabels(t0, classes, mean_uniqueness(t0, t1)), weights.parts)
-    return _with(dataset, index.with_columns(weight=pl.Series(weight.astype(np.float32))), dataset.recipe)
+    return seen_with(dataset, index.with_columns(weight=pl.Series(weight.astype(np.float32))), dataset.recipe)
 
 
-def _with(dataset: Dataset, index: pl.DataFrame, recipe: Mapping[str, Any]) -> Dataset:
+def seen_with(dataset: Dataset, index: pl.DataFrame, recipe: Mapping[str, Any]) -> Dataset:
     """A copy with another index and recipe that shares the opened files."""
     _ = dataset.stored  # opened once, for all views
     view = copy.copy(dataset)
+    vars(view).pop("boundaries_bps", None)  # of the recipe, kept when it was first asked for
     view.recipe = recipe
     view.index = index
     return view

@@ -191,4 +191,5 @@ def _nested(edges: Sequence[Sequence[Sequence[float]]] | None) -> tuple[tuple[tu
 
 
 def _stated_edges(recipe: Mapping[str, Any]) -> tuple[tuple[tuple[float, ...], ...], ...] | None:
-    return _nested([[each.tolist() for each in edges.values()] for edges in stated_edges(recipe).values()])
+    edges, horizons = stated_edges(recipe), recipe["labels"]["horizons_seconds"]  # a recipe's keys lie sorted as texts
+    return _nested([[edges[target][int(horizon)].tolist() for horizon in horizons] for target in recipe["targets"]])

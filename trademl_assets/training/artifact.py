@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from trademl_assets.datasets.class_view import ClassGrid
 from trademl_assets.datasets.parameters import Part
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError, CorruptArtifactError
@@ -20,6 +21,7 @@ from trademl_assets.models.network import Network
 from trademl_assets.models.registry import MODELS, ModelParameters
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.durable import hash_file, write_durably
+from trademl_assets.training.class_grids import summed
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.epochs import HeldOut
 from trademl_assets.training.kept_features import DailyFeatures
@@ -85,6 +87,7 @@ def predict_logits(
     *,
     on_stride_only: bool,
     every_label: bool = False,
+    grid: ClassGrid | None = None,
 ) -> list[Rows]:
     """Predict the decisions of a part; each batch is laid once for all networks.
 
@@ -96,9 +99,10 @@ def predict_logits(
         on_stride_only: Whether the training phases are left out.
         every_label: Whether labels of all targets over all horizons that the networks forecast are predicted, not the
             primary ones alone.
+        grid: Classes that they learnt in place of the dataset's; None where they are the same.
 
     Returns:
-        Of each network, positions in the dataset's index, in order, and their logits.
+        Of each network, positions in the dataset's index, in order, and their logits of the dataset's classes.
     """
     rows: list[NDArray[np.int64]] = []
     logits: list[list[NDArray[np.float64]]] = [[] for _ in networks]
@@ -107,7 +111,7 @@ def predict_logits(
         for batch in HeldOut(feed, stretches, segments):
             rows.append(batch.rows.numpy())
             for found, network in zip(logits, networks, strict=True):
-                found.append(network(batch).double().numpy())
+                found.append(summed(network(batch).double(), None if grid is None else grid.judged).numpy())
     positions = np.concatenate(rows)
     order = np.argsort(positions)
     return [Rows(positions[order], np.concatenate(found)[order]) for found in logits]
@@ -118,16 +122,22 @@ class TrainedModel:
 
     Args:
         members: Networks and their sidecars.
+
+    Attributes:
+        inputs: What its networks were told of the dataset.
+        grid: Classes that they learnt in place of the dataset's; None where they are the same.
     """
 
     def __init__(self, members: Sequence[tuple[Network, dict[str, Any]]]) -> None:
         self.members = tuple(members)
         self.inputs = ModelInputs.from_json(self.members[0][1]["inputs"])
+        stated = self.members[0][1].get("class_grid")  # sidecars of before do not say
+        self.grid = None if stated is None else ClassGrid.from_json(stated)
 
     @property
     def classes(self) -> int:
-        """Number of classes C."""
-        return self.inputs.classes
+        """Number of classes C of the dataset that it was trained on."""
+        return self.inputs.classes if self.grid is None else self.grid.classes
 
     def member_logits(
         self, dataset: Dataset, part: Part, *, on_stride_only: bool = True, every_label: bool = False
@@ -143,6 +153,7 @@ class TrainedModel:
             int(training["segments_per_step"]),
             on_stride_only=on_stride_only,
             every_label=every_label,
+            grid=self.grid,
         )
 
     def predict(

@@ -12,6 +12,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from trademl_assets.datasets.class_view import ClassGrid
 from trademl_assets.datasets.fold_view import view_of_fold, weighed_anew
 from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.parameters import Part
@@ -25,6 +26,7 @@ from trademl_assets.models.registry import ModelParameters
 from trademl_assets.scoring.temperature import ensemble_logits, temperature_log_loss
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.artifact import load_network, predict_logits, read_sidecar, write_member
+from trademl_assets.training.class_grids import refuse_unsummable, with_chosen_classes
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.kept_features import DailyFeatures
 from trademl_assets.training.loss_parameters import keeps_probabilities
@@ -82,16 +84,18 @@ def fit_members(
     folder = Path(spec.output_folder)
     store = ArtifactStore.at(Path(spec.store_root))
     dataset = open_training_data(spec) if opened is None else opened
+    learnt, grid = with_chosen_classes(dataset, spec.training)
     model = ModelParameters.model_validate_json(json.dumps({"family": spec.family, "parameters": spec.model}))
-    inputs = inputs_of(dataset)
+    inputs = inputs_of(learnt)
     dataset_hash = store.require(DATASET_ASSET, spec.experiment).content_hash
     key = _key(spec, dataset_hash)
     if writes:
         _clear(folder, spec, key)
     network = build_network(model, inputs)
     refuse_unanswered(inputs, network.targets)
-    features = DailyFeatures(dataset, network.step_features, spec.training.step_features_precision, kept=True)
-    feed = SegmentFeed(dataset, network, features)
+    refuse_unsummable(grid, network, f"{spec.model_name} on {spec.experiment}")
+    features = DailyFeatures(learnt, network.step_features, spec.training.step_features_precision, kept=True)
+    feed = SegmentFeed(learnt, network, features)
     most_bytes = round(spec.training.step_features_gigabytes * _GIGABYTE)
     days = _days(feed, _PREDICTED[spec.mode])
     report(f"{spec.model_name} on {spec.experiment}: reads step features of {len(days)} days", {})
@@ -111,6 +115,7 @@ def fit_members(
             spec.training,
             seed=seed,
             folder=folder / CHECKPOINTS_FOLDER / str(seed),
+            grid=grid,
             key=key,
             processes=processes,
             position=(number, len(spec.seeds)),
@@ -124,9 +129,10 @@ def fit_members(
             {"member": number, VALIDATION_LOG_LOSS: member.validation_log_loss},
         )
         if writes:
-            write_member(folder, member.network, seed, _sidecar(spec, member, inputs, key, dataset_hash))
+            stated = _sidecar(spec, member, inputs, key, grid=grid, dataset_hash=dataset_hash)
+            write_member(folder, member.network, seed, stated)
     if writes:
-        _write_results(folder, spec, dataset, feed, members)
+        _write_results(folder, spec, dataset, feed, members, grid=grid)
         shutil.rmtree(folder / CHECKPOINTS_FOLDER, ignore_errors=True)
     features.release(most_bytes)
 
@@ -198,7 +204,13 @@ def _restored(folder: Path, sidecar: dict[str, Any]) -> TrainedMember:
 
 
 def _sidecar(
-    spec: TrainingSpec, member: TrainedMember, inputs: ModelInputs, key: str, dataset_hash: str
+    spec: TrainingSpec,
+    member: TrainedMember,
+    inputs: ModelInputs,
+    key: str,
+    *,
+    grid: ClassGrid | None,
+    dataset_hash: str,
 ) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
@@ -211,6 +223,7 @@ def _sidecar(
         "dataset_content_hash": dataset_hash,
         "code_version": spec.code_version,
         "inputs": inputs.as_json(),
+        "class_grid": None if grid is None else grid.as_json(),
         "class_weights": None if member.class_weights is None else list(member.class_weights),
         "keeps_probabilities": keeps_probabilities(spec.training.loss),
         "epochs": member.epochs,
@@ -222,14 +235,19 @@ def _sidecar(
 
 
 def _write_results(
-    folder: Path, spec: TrainingSpec, dataset: Dataset, feed: SegmentFeed, members: list[TrainedMember]
+    folder: Path,
+    spec: TrainingSpec,
+    dataset: Dataset,
+    feed: SegmentFeed,
+    members: list[TrainedMember],
+    *,
+    grid: ClassGrid | None,
 ) -> None:
-    segments = spec.training.segments_per_step
-    samples = dataset.index["sample"].to_numpy()
+    segments, networks = spec.training.segments_per_step, [member.network for member in members]
+    samples, there = dataset.index["sample"].to_numpy(), set(dataset.index["part"].unique())
     frames, log_loss = [], {}
-    there = set(dataset.index["part"].unique())
     for part in (each for each in _PREDICTED[spec.mode] if each in there):
-        rows = predict_logits(feed, [member.network for member in members], part, segments, on_stride_only=True)
+        rows = predict_logits(feed, networks, part, segments, on_stride_only=True, grid=grid)
         labels = dataset.index["label"].to_numpy()[rows[0].positions]
         ensemble = ensemble_logits(_without_class_weights(np.stack([each.logits for each in rows]), members))
         log_loss[part] = temperature_log_loss(ensemble, labels, 1.0)
@@ -237,8 +255,7 @@ def _write_results(
             _frame(samples[each.positions], member.seed, each.logits)
             for member, each in zip(members, rows, strict=True)
         ]
-    predictions = pl.concat(frames)
-    write_predictions(folder, predictions)
+    write_predictions(folder, predictions := pl.concat(frames))
     write_json(folder, HISTORY_FILE, {str(member.seed): member.epochs for member in members})
     write_json(
         folder,

@@ -1,6 +1,6 @@
 """What a training minimises, of each sample."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.network import Network, SegmentBatch
+from trademl_assets.training.class_grids import grouped
 from trademl_assets.training.loss_parameters import (
     BinaryLoss,
     CrossEntropyLoss,
@@ -71,13 +72,19 @@ def likelihood(network: Network, batch: SegmentBatch) -> Tensor:
     return -network.log_density(batch)
 
 
-def sample_loss(loss: Loss, network: Network, class_weights: tuple[float, ...] | None = None) -> SampleLoss:
+def sample_loss(
+    loss: Loss,
+    network: Network,
+    class_weights: tuple[float, ...] | None = None,
+    groups: Sequence[int] | None = None,
+) -> SampleLoss:
     """Return the loss that the parameters name.
 
     Args:
         loss: Its parameters.
         network: What it is taken of.
         class_weights: As `fit_class_weights` returned them.
+        groups: (C,) class that each of the network's classes counts for; None where it is the same.
 
     Raises:
         ConfigError: The network has no density to take the likelihood of.
@@ -89,9 +96,9 @@ def sample_loss(loss: Loss, network: Network, class_weights: tuple[float, ...] |
     of_logits = _of_logits(loss)
 
     def classified(network: Network, batch: SegmentBatch) -> Tensor:
-        logits = network(batch)
+        logits, labels = grouped(network(batch), batch.labels, groups)
         weights = None if class_weights is None else logits.new_tensor(class_weights)
-        return of_logits(logits, batch.labels, weights)
+        return of_logits(logits, labels, weights)
 
     return classified
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, seed_everything
 
+from trademl_assets.datasets.class_view import ClassGrid
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.inputs import ModelInputs
 from trademl_assets.models.network import Network
@@ -70,6 +71,7 @@ def train_member(
     *,
     seed: int,
     folder: Path,
+    grid: ClassGrid | None = None,
     key: str = "",
     processes: int = 1,
     position: tuple[int, int] = (1, 1),
@@ -87,6 +89,7 @@ def train_member(
         parameters: How to train.
         seed: Of weights, order, phases and dropout.
         folder: For checkpoints; those of a training that was ended are gone on from.
+        grid: Classes that it learns in place of those it is validated on; None where they are the same.
         key: Names everything that the training follows from, so that no other training's checkpoints are taken.
         processes: Processes that train together, started by torchrun.
         position: Number of this member and of all.
@@ -99,7 +102,7 @@ def train_member(
     """
     checkpoints = CheckpointFolder(folder, f"{key}, {processes} processes, torch {torch.__version__}")
     while True:
-        attempt = _Attempt(model, inputs, feed, parameters, seed=seed)
+        attempt = _Attempt(model, inputs, feed, parameters, seed=seed, grid=grid)
         try:
             return attempt.run(checkpoints, processes, position, report=report, on_epoch=on_epoch)
         except NotFiniteError as error:
@@ -123,6 +126,7 @@ class _Attempt:
         parameters: TrainingParameters,
         *,
         seed: int,
+        grid: ClassGrid | None,
     ) -> None:
         seed_everything(seed, verbose=False)
         self._seed = seed
@@ -132,7 +136,7 @@ class _Attempt:
         self._data = FeedModule(feed, parameters, seed)
         self._weights = training_class_weights(parameters.loss, feed, inputs.classes)
         steps = self._data.steps_per_epoch * parameters.max_epochs
-        self.module = MemberModule(self._network, parameters, steps, self._weights)
+        self.module = MemberModule(self._network, parameters, steps, self._weights, grid)
         self.begun: Path | None = None
         self.is_first_process = True
 

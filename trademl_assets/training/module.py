@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
+from trademl_assets.datasets.class_view import ClassGrid
 from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.models.network import Network, SegmentBatch
+from trademl_assets.training.class_grids import grouped
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.epochs import HeldOut, Pace, Share, TrainingEpoch, loader
 from trademl_assets.training.finite import require_finite
@@ -36,6 +38,7 @@ class MemberModule(LightningModule):
         parameters: How it is trained.
         total_steps: Steps of optimisation of all epochs.
         class_weights: Of the loss, as they were fitted.
+        grid: Classes that it learns in place of those it is validated on; None where they are the same.
 
     Raises:
         ConfigError: The loss does not fit the network.
@@ -47,13 +50,15 @@ class MemberModule(LightningModule):
         parameters: TrainingParameters,
         total_steps: int,
         class_weights: tuple[float, ...] | None = None,
+        grid: ClassGrid | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self._stated = parameters
         self._total_steps = total_steps
         self._class_weights = class_weights
-        self._loss = sample_loss(parameters.loss, network, class_weights)
+        self._judged = None if grid is None else grid.judged
+        self._loss = sample_loss(parameters.loss, network, class_weights, None if grid is None else grid.trained)
         self._validation: list[tuple[Tensor, Tensor, Tensor]] = []
         self.training_sums = (0.0, 0.0)
         """Weighted losses and weights of the epoch so far, of this process."""
@@ -95,9 +100,10 @@ class MemberModule(LightningModule):
 
     def validation_step(self, batch: SegmentBatch, batch_index: int) -> None:  # noqa: ARG002 -- Lightning's signature
         """Collect log-losses, class weights undone; every process sees the whole of validation."""
-        logits = without_class_weights(self.network(batch), self._class_weights)
-        losses = nn.functional.cross_entropy(logits, batch.labels, reduction="none")
-        right = (logits.argmax(dim=1) == batch.labels).sum()
+        unweighted = without_class_weights(self.network(batch), self._class_weights)
+        logits, labels = grouped(unweighted, batch.labels, self._judged)
+        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+        right = (logits.argmax(dim=1) == labels).sum()
         self._validation.append((losses.sum(), right, torch.ones_like(losses).sum()))
 
     def on_validation_epoch_end(self) -> None:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from trademl_assets.datasets.class_boundaries import Boundaries
 from trademl_assets.foundation.parameters import Parameters
-from trademl_assets.training.loss_parameters import Loss
+from trademl_assets.training.loss_parameters import Loss, stated_class_weights
 from trademl_assets.training.optimiser_parameters import (
     ClippingParameters,
     EarlyStoppingParameters,
@@ -60,6 +61,9 @@ class TrainingParameters(Parameters):
         parts_per_step: Parts that a step is computed in, one after the other, so that less memory is needed.
         recompute_activations: Whether activations are computed again for the gradient rather than kept.
         weight_average_decay: Of the exponential moving average of weights that is validated and kept; null for none.
+        class_grid: Name of the classes that a network learns in place of its dataset's; null for those of the dataset.
+            What it forecasts is summed to the dataset's classes, on which it is validated, calibrated and judged.
+        class_grids: Such classes by name, cut as `labels.parameters.boundaries` of a dataset are.
         loss: What is minimised; validation is always judged by the log-loss.
         optimiser: What moves the weights.
         schedule: The rate over time.
@@ -89,6 +93,8 @@ class TrainingParameters(Parameters):
     parts_per_step: Annotated[int, Field(ge=1)]
     recompute_activations: bool
     weight_average_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    class_grid: str | None
+    class_grids: dict[Annotated[str, Field(min_length=1)], Boundaries]
     loss: Loss
     optimiser: OptimiserParameters
     schedule: ScheduleParameters
@@ -100,9 +106,26 @@ class TrainingParameters(Parameters):
     tensorboard_folder: Annotated[str, Field(min_length=1)] | None
     timeout: Annotated[timedelta, Field(gt=timedelta())]
 
+    @model_validator(mode="after")
+    def _grid_is_known(self) -> Self:
+        if self.class_grid is None:
+            return self
+        if self.class_grid not in self.class_grids:
+            known = ", ".join(self.class_grids) or "none"
+            raise ValueError(f"class_grid is {self.class_grid!r}, class_grids has {known}: name one of them, or null")
+        if stated_class_weights(self.loss) is not None:
+            raise ValueError(
+                f"class_grid {self.class_grid!r} and class_weights of the loss: those of one grid's classes cannot be "
+                "taken out of another's, give one of them only"
+            )
+        return self
+
     def what_decides(self) -> dict[str, Any]:
-        """Return what the weights follow from, as plain values."""
-        return self.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
+        """Return what the weights follow from, as plain values; of class grids the chosen one alone."""
+        stated = self.model_dump(mode="json", exclude=set(WITHOUT_EFFECT) | {"class_grid", "class_grids"})
+        if self.class_grid is None:
+            return stated
+        return {**stated, "class_grid": {self.class_grid: self.class_grids[self.class_grid].model_dump(mode="json")}}
 
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of what the weights follow from."""

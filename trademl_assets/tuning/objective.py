@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from trademl_assets.datasets.sample_index import stated_edges
 from trademl_assets.datasets.trainable import refuse_untrainable
 from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.foundation.errors import ConfigError, TrainingError
@@ -25,9 +26,10 @@ from trademl_assets.training.artifact import load_model
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.epochs import HeldOut
 from trademl_assets.training.fit import fit_members, view_of_data
+from trademl_assets.training.losses import without_class_weights
 from trademl_assets.training.module import VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import TrainingSpec
-from trademl_assets.training.results import HISTORY_FILE, PREDICTIONS_FILE, read_json
+from trademl_assets.training.results import HISTORY_FILE, PREDICTIONS_FILE, SUMMARY_FILE, read_json
 from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.template import TrainingTemplate
 from trademl_assets.tuning.work import Outcome, Tell
@@ -60,7 +62,7 @@ class TrainedTrials:
         report: Takes lines of progress of the trainings.
 
     Raises:
-        ConfigError: No model is trained on the dataset, or it has too few folds.
+        ConfigError: No model is trained on the dataset, it has too few folds, or no edge between up and down.
         StorageError: It cannot be read.
     """
 
@@ -70,6 +72,7 @@ class TrainedTrials:
         self._report = report
         self._dataset = open_dataset(ArtifactStore.at(Path(template.store_root)), template.experiment)
         refuse_untrainable(self._dataset)
+        refuse_unsigned(self._dataset, parameters)
         self._folds = last_folds(self._dataset, parameters.n_windows)
         self._plain: dict[int | None, Dataset] = {}
 
@@ -130,7 +133,8 @@ class TrainedTrials:
         predictions = pl.read_parquet(folder / PREDICTIONS_FILE)
         rows = predictions.join(view.index, on="sample", maintain_order="left").sort("sample")
         logits = rows.select(pl.col("^logit_\\d+$")).to_numpy().astype(np.float64)
-        probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+        weights = read_json(folder / SUMMARY_FILE)["class_weights"]
+        probabilities = torch.softmax(without_class_weights(torch.from_numpy(logits), weights), dim=1).numpy()
         labels = rows["label"].to_numpy().astype(np.int64)
         trained = view.samples("train", on_stride_only=True)
         prior = class_prior(trained["label"].to_numpy(), view.classes, _PRIOR_PSEUDO_COUNTS)
@@ -153,13 +157,7 @@ class TrainedTrials:
             found = [evaluate(window.probabilities, window.labels)["weighted_f1"] for window in judged]
             values["weighted_f1"] = float(np.mean(found))
         if "direction_log_loss" in wanted:
-            found = [
-                direction_log_losses(
-                    window.probabilities, window.up_shares, window.rows["return_bps"].to_numpy()
-                ).mean()
-                for window in judged
-            ]
-            values["direction_log_loss"] = float(np.mean(found))
+            values["direction_log_loss"] = float(np.mean([_direction_log_loss(window) for window in judged]))
         if "excess_ece" in wanted:
             values["excess_ece"] = float(np.mean([self._excess(window) for window in judged]))
         if "latency_ms" in wanted:
@@ -215,6 +213,22 @@ def last_folds(dataset: Dataset, n_windows: int | None) -> tuple[int | None, ...
             "dataset a split with as many folds (expanding, rolling, time_series), or write n_windows: null"
         )
     return tuple(range(known - n_windows, known))
+
+
+def refuse_unsigned(dataset: Dataset, parameters: StudyParameters) -> None:
+    """Refuse a search over class grids by the direction's log-loss on classes of which one is both up and down.
+
+    With an edge at 0 no class is, and the score follows from what is forecast alone, whichever grid was learnt.
+
+    Raises:
+        ConfigError: The dataset has no edge at 0.
+    """
+    edges = stated_edges(dataset.recipe)[dataset.target][dataset.horizon_seconds]
+    if "training.class_grid" in parameters.space and "direction_log_loss" in parameters.objectives and 0.0 not in edges:
+        raise ConfigError(
+            f"dataset {dataset.experiment!r} has class edges {edges.tolist()}, none of them 0, and direction_log_loss "
+            "shall compare class grids -> give its labels an edge at 0, or write objectives: [log_loss]"
+        )
 
 
 def _daily(judged: Sequence[_Window]) -> tuple[tuple[str, float, int], ...]:

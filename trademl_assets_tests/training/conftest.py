@@ -205,6 +205,8 @@ def training_values(**changes: Any) -> dict[str, Any]:
         "parts_per_step": 1,
         "recompute_activations": False,
         "weight_average_decay": None,
+        "class_grid": None,
+        "class_grids": {},
         "loss": {"kind": "cross_entropy", "class_weights": None, "label_smoothing": 0.0},
         "optimiser": {
             "kind": "adamw",

@@ -58,6 +58,15 @@ def test_a_batch_says_whose_label_each_decision_has_over_which_horizon(several: 
     assert not primary.decision_horizon.any()
 
 
+def test_a_network_is_told_the_edges_of_every_label_in_the_order_of_the_labels(several: Dataset) -> None:
+    told = inputs_of(several)
+    assert told.edges_bps is not None
+    assert told.edges_bps[0][0] == told.boundaries_bps
+    for target, of_target in zip(told.targets, told.edges_bps, strict=True):
+        for horizon, edges in zip(told.horizons_seconds, of_target, strict=True):
+            assert list(edges) == several.recipe["class_edges"][target][str(horizon)]
+
+
 def test_what_a_network_does_not_forecast_reaches_no_batch(several: Dataset) -> None:
     answers = {"horizons": "all", "targets": "primary", "target_embedding_width": None}
     feed = SegmentFeed(several, build_network(model_of(answers=answers), inputs_of(several)))

@@ -21,6 +21,7 @@ from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.locking import locked_if_free
 from trademl_assets.training.launch import launch_training
 from trademl_assets.training.leases import Cards
+from trademl_assets.training.results import SUMMARY_FILE, read_json
 from trademl_assets.training.run import main
 from trademl_assets.tuning.objective import TrainedTrials
 from trademl_assets.tuning.parameters import StudyParameters
@@ -93,6 +94,17 @@ def test_a_trial_is_judged_on_validation_day_by_day(market: ArtifactStore, tmp_p
     )
     mean = (daily["log_loss"] * daily["samples"]).sum() / daily["samples"].sum()
     assert mean == pytest.approx(found.best_value, rel=1e-9)
+
+
+def test_class_weights_of_the_loss_are_taken_out_before_a_trial_is_judged(
+    market: ArtifactStore, tmp_path: Path
+) -> None:
+    loss = {"kind": "cross_entropy", "class_weights": [1.0, 3.0, 1.0, 0.3], "label_smoothing": 0.0}
+    found = in_this_process(market, tmp_path, parameters(n_trials=1), loss=loss)
+    trained = Path(template(market, loss=loss).specify(found.best_parameters, mode="search").output_folder)
+    assert found.best_value == pytest.approx(
+        read_json(trained / SUMMARY_FILE)["ensemble_validation_log_loss"], rel=1e-6
+    )
 
 
 def test_the_final_training_takes_over_what_the_best_trial_trained(market: ArtifactStore, tmp_path: Path) -> None:
