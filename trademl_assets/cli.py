@@ -15,6 +15,7 @@ from trademl_assets.configuration.model import Configuration
 from trademl_assets.configuration.reading import configuration_from_environment, current_environment, load_configuration
 from trademl_assets.foundation.errors import ConfigError, TradeMLError
 from trademl_assets.foundation.log import configure_logging
+from trademl_assets.foundation.uncollected import uncollected
 
 CONSOLE = Console()
 _HOME = "DAGSTER_HOME"
@@ -109,16 +110,18 @@ def _check(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     configuration = _configuration(options)
     _enter_home()
-    from trademl_assets.definitions import build_definitions  # noqa: PLC0415 -- Dagster starts once the configuration is right
-    from trademl_assets.orchestration.session import run_target  # noqa: PLC0415 -- as above
+    with uncollected():
+        from trademl_assets.definitions import build_definitions  # noqa: PLC0415 -- Dagster starts once the configuration is right
+        from trademl_assets.orchestration.session import run_target  # noqa: PLC0415 -- as above
 
-    definitions = build_definitions(configuration)
+        definitions = build_definitions(configuration)
     run_target(configuration, definitions, experiment=options.experiment, until=options.until, report=_say)
     return 0
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from trademl_assets.orchestration.session import plan_target  # noqa: PLC0415 -- as above
+    with uncollected():
+        from trademl_assets.orchestration.session import plan_target  # noqa: PLC0415 -- as above
 
     for line in plan_target(_configuration(options), options.experiment, options.until):
         _say(line)

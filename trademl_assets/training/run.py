@@ -15,15 +15,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
 
 from trademl_assets.foundation.errors import TradeMLError, TrainingError
-from trademl_assets.training.fit import fit_members
+from trademl_assets.foundation.uncollected import uncollected
 from trademl_assets.training.leases import occupied
 from trademl_assets.training.lifeline import die_with
 from trademl_assets.training.parameters import TrainingSpec
-from trademl_assets.training.prediction import predict_part
 from trademl_assets.training.prediction_spec import PredictionSpec
 from trademl_assets.training.results import FAILURE_FILE, append_metrics, describe_failure, write_json
 
@@ -62,6 +60,12 @@ def _read_spec(text: str) -> TrainingSpec | PredictionSpec:
 
 
 def _work(spec: TrainingSpec | PredictionSpec) -> int:
+    with uncollected():
+        import torch  # noqa: PLC0415 -- slow to import: by now the process ends with its launcher and with its timeout
+
+        from trademl_assets.training.fit import fit_members  # noqa: PLC0415 -- as above
+        from trademl_assets.training.prediction import predict_part  # noqa: PLC0415 -- as above
+
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     torch.set_num_threads(spec.training.threads)
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
