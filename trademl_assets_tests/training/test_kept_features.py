@@ -23,6 +23,7 @@ DAYS = (1, 2, 3)
 @pytest.fixture
 def kept(dataset: Dataset, inputs: ModelInputs) -> Iterator[DailyFeatures]:
     made = features_of(dataset, inputs)
+    made.shrink(0)  # what trainings of other tests left
     yield made
     made.release(0)
 
