@@ -30,6 +30,7 @@ from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.data import SegmentFeed, Stretch
 from trademl_assets.training.epochs import Pace, Share, TrainingEpoch
+from trademl_assets.training.kept_features import DailyFeatures
 from trademl_assets.training.launch import build_environment
 
 THREADS = 2
@@ -37,7 +38,7 @@ STEPS_PER_DAY, DAYS = 8640, 24
 STRETCH = 8
 """Neighbouring windows of a stretch: of a batch of 64 there are eight, drawn from anywhere."""
 BATCH_SIZES = (16, 32, 64, 128, 256)
-AS_GOOD = 1.03
+AS_GOOD = 1.01
 SAMPLES = 768
 RATE = 1e-4
 NOTEBOOK, BY_STRETCHES = "notebook", "ours_by_stretches"
@@ -108,7 +109,9 @@ class Ours:
     def __init__(self, dataset: Dataset, *, by_stretches: bool) -> None:
         torch.manual_seed(1)
         self.network = StretchedDeepLob(INSTRUMENT, HORIZON_SECONDS)
-        self.feed = SegmentFeed(dataset, self.network)
+        features = DailyFeatures(dataset, self.network.step_features, kept=True)  # on disk and mapped, as in a training
+        features.prepare(range(len(dataset.days)), lambda _line: None)
+        self.feed = SegmentFeed(dataset, self.network, features)
         self._length = STRETCH if by_stretches else 1
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=RATE, fused=True)
 
@@ -221,7 +224,7 @@ def best_size(train: Callable[[int, int], Iterator[float]]) -> int:
             pass
         return time.perf_counter() - begun
 
-    taken = {size: seconds(size) for size in BATCH_SIZES}
+    taken = {size: min(seconds(size) for _again in range(2)) for size in BATCH_SIZES}
     return next(size for size in BATCH_SIZES if taken[size] <= AS_GOOD * min(taken.values()))
 
 
