@@ -124,8 +124,9 @@ def describe_ranking(ranking: pl.DataFrame, comparison: Comparison) -> str:
     chance = f"p {comparison.superior_p:.4f}" if comparison.superior_p >= finest else f"p < {finest:.4f}"
     members = ranking.filter("in_confidence_set")["model"].to_list()
     return (
-        f"{len(members)} of {ranking.height} models may be the best ({', '.join(members)}); {comparison.best} against "
-        f"the {comparison.reference}, the choice among {ranking.height} allowed for: {chance}"
+        f"{len(members)} of {ranking.height} models may be the best ({', '.join(members)}); against the "
+        f"{comparison.reference}, the choice among {ranking.height} allowed for: {chance}, "
+        f"clearest for {comparison.best}"
     )
 
 

@@ -91,7 +91,7 @@ def test_a_clearly_worse_model_is_not_in_the_set_and_the_best_beats_the_volatili
     assert [row["model"] for row in rows.values() if row["superior_p_value"] is not None] == [comparison.best]
     said = describe_ranking(ranking, comparison)
     assert "of 3 models may be the best" in said
-    assert said.endswith("p < 0.0050")
+    assert said.endswith(f"p < 0.0050, clearest for {comparison.best}")
 
 
 def test_a_single_model_is_the_set_and_has_no_test_against_others():
