@@ -24,6 +24,7 @@ from benchmarks.deeplob_layers import COLUMNS, WINDOW, DeepLob, StretchedDeepLob
 from benchmarks.made_dataset import PROVENANCE, day_after, index_of, stream
 from benchmarks.market import PROJECT
 from benchmarks.measure import OURS, Benchmark, Measurement, Outcome, SkippedError, Study, measure, table
+from benchmarks.one_training import memory_mb
 from benchmarks.small_windows import MEMORY_FACTOR, PEER_BYTES, ROWS, CopiedWindows
 from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.windows import Dataset, open_dataset
@@ -231,13 +232,7 @@ def best_size(train: Callable[[int, int], Iterator[float]]) -> int:
 def memory(dataset: Dataset, name: str, size: int) -> float:
     """Return the megabytes of anonymous memory of this process while a contender trains on the whole dataset."""
     trained = Ours(dataset, by_stretches=False) if name == OURS else Notebook(dataset, ROWS - WINDOW + 1)
-    return max(anonymous_megabytes() for _step in trained.train(MEMORY_STEPS * size, size))
-
-
-def anonymous_megabytes() -> float:
-    """Return what this process holds beside mapped files."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) / 1000
+    return max(memory_mb("RssAnon") for _step in trained.train(MEMORY_STEPS * size, size))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from trademl_assets.candles.parameters import CandleParameters
 from trademl_assets.datasets.parameters import DatasetParameters
-from trademl_assets.foundation.choice import NestedMistakes
+from trademl_assets.foundation.choice import flatten
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.grid.alignment import GridParameters
 from trademl_assets.long_term.parameters import LongTermParameters
@@ -206,7 +206,8 @@ def ablation_contradictions(
         try:
             ablated = ablation.applied_to(base)
         except ValidationError as error:
-            yield from ((("ablations", name, *where), problem) for where, problem in _details(error))
+            for inside, detail in flatten(error):
+                yield (*place, *map(str, inside)), detail["msg"].removeprefix("Value error, ")
             continue
         if ablated == base:
             yield (*place, "parameters"), f"leave {ablation.of} as it is: state what is taken away"
@@ -214,15 +215,6 @@ def ablation_contradictions(
         for (_, *where), problem in model_contradictions({name: ablated}, datasets):
             if problem not in known:
                 yield ("ablations", *where), problem
-
-
-def _details(error: ValidationError, place: tuple[str, ...] = ()) -> Iterator[Contradiction]:
-    for detail in error.errors():
-        where, cause = (*place, *map(str, detail["loc"])), detail.get("ctx", {}).get("error")
-        if isinstance(cause, NestedMistakes):
-            yield from _details(cause.error, where)
-        else:
-            yield where, detail["msg"].removeprefix("Value error, ")
 
 
 def search_contradictions(

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trademl_assets.configuration.contradictions import ContradictionsError
-from trademl_assets.foundation.choice import NestedMistakes
+from trademl_assets.foundation.choice import flatten
 
 REMEDIES: Mapping[str, str] = {
     "extra_forbidden": "remove the key or correct its spelling",
@@ -53,12 +53,8 @@ def explain(error: ValidationError, prefix: tuple[str | int, ...] = ()) -> Itera
     Yields:
         Mistakes in the order of the error.
     """
-    for detail in error.errors():
-        place = prefix + tuple(detail["loc"])
+    for place, detail in flatten(error, prefix):
         cause = detail.get("ctx", {}).get("error")
-        if isinstance(cause, NestedMistakes):
-            yield from explain(cause.error, place)
-            continue
         if isinstance(cause, ContradictionsError):
             for keys, problem in cause.found:
                 yield _mistake((*prefix, *keys), "contradiction", problem, {})

@@ -1,10 +1,11 @@
 """Validation of plug-in sections: `kind: <name>` with `parameters:` of the model that the plug-in brings."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
 
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import Parameters
@@ -41,6 +42,23 @@ def validate_parameters(model: type[Parameters], value: Any, info: ValidationInf
         return model.model_validate_json(json.dumps(value), context=info.context)
     except ValidationError as error:
         raise NestedMistakes(error) from error
+
+
+def flatten(
+    error: ValidationError, place: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], ErrorDetails]]:
+    """Yield place and details of every mistake of a validation in order, those inside plug-in sections included.
+
+    Args:
+        error: The validation's error.
+        place: Place of the validated object inside the whole.
+    """
+    for detail in error.errors():
+        where, cause = (*place, *detail["loc"]), detail.get("ctx", {}).get("error")
+        if isinstance(cause, NestedMistakes):
+            yield from flatten(cause.error, where)
+        else:
+            yield where, detail
 
 
 def known(lookup: Callable[[str], object]) -> Callable[[str], str]:

@@ -39,7 +39,7 @@ def changed_inputs(noted: Mapping[str, list[int]]) -> Iterator[str]:
     """
     for path, before in noted.items():
         now = _state(Path(path))
-        if now and now != list(before):
+        if now and now != before:
             yield path
 
 

@@ -1,5 +1,7 @@
 """Evaluations that are kept, and what changed between two of them."""
 
+import shutil
+import subprocess
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -33,6 +35,7 @@ from trademl_assets.scoring import metrics
 from trademl_assets.scoring.predictions import class_columns
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.manifest import Manifest, Provenance
+from trademl_assets_tests.end_to_end.browser import Browser
 from trademl_assets_tests.evaluation.examples import EDGES_BPS, make_example
 from trademl_assets_tests.evaluation.test_leaderboard import PARAMETERS, judged
 
@@ -253,6 +256,22 @@ def test_mappings_in_lists_are_named_by_their_place():
         "blocks.1.part": "test",
         "seeds": [1, 2],
     }
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium on this machine to look with")
+def test_the_page_fits_wide_and_narrow_windows_and_a_browser_does_not_complain(tmp_path: Path):
+    later = replace(version(0.1), number=2, configuration={"model.width": 4})
+    comparison = Comparison({"one": 1.0}, frozenset({"one"}), "", None, "", 200)
+    ranking = rank_models({"one": judged(0.8)[0]}, comparison, {"one": no_search()})
+    changes = {"one": compare_versions(version(), later, RESAMPLING)}
+    file = tmp_path / "leaderboard.html"
+    file.write_text(render_leaderboard("demo", ranking, "one is the only model", changes, confidence=0.95))
+    with Browser(tmp_path / "profile") as browser:
+        assert all(browser.overflow(file.as_uri(), width) <= 0 for width in (1280, 390))
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    done = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    assert "What changed since the evaluation before" in done.stdout
+    assert "CONSOLE" not in done.stderr
 
 
 def test_the_page_tells_what_changed_and_runs_no_foreign_text():

@@ -241,6 +241,12 @@ def made_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
+def copy_world(made: World, root: Path, **platform: int) -> World:
+    """The tiny market as it was made, in a store of its own and with a history that begins here."""
+    shutil.copytree(made.configuration.platform.storage_root, root / "var" / "demo" / "store")
+    return make_world(tiny_configuration(root, {"platform": platform}), dg.DagsterInstance.ephemeral())
+
+
 @pytest.fixture
 def world(configuration: Configuration) -> World:
     """The tiny market with nothing made."""

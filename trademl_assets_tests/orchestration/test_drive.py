@@ -1,6 +1,5 @@
 """The drive: redoes what changed, nothing else; survives kills and failures."""
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +9,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from trademl_assets_tests.orchestration.conftest import World, make_world, order_book_steps, tiny_configuration
+from trademl_assets_tests.orchestration.conftest import (
+    World,
+    copy_world,
+    make_world,
+    order_book_steps,
+    tiny_configuration,
+)
 
 UNTIL = "market_regime"
 
@@ -26,9 +31,7 @@ def hashes(world: World) -> dict[str, str]:
 
 @pytest.fixture
 def made_copy(root: Path, made_world: World) -> World:
-    """The tiny market as it was made, in a store of its own and with a history that begins here."""
-    shutil.copytree(made_world.configuration.platform.storage_root, root / "var" / "demo" / "store")
-    return make_world(tiny_configuration(root), dg.DagsterInstance.ephemeral())
+    return copy_world(made_world, root)
 
 
 def test_a_second_run_makes_nothing_and_starts_no_dagster_run(world: World):

@@ -1,6 +1,5 @@
 """A partition that cannot be made costs no other: it is told, refused and, once it can be made, the only one made."""
 
-import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -8,7 +7,7 @@ import pytest
 
 from trademl_assets.orchestration.drive import RANGE_END, RANGE_START, RunFailedError
 from trademl_assets.orchestration.refusals import REFUSAL
-from trademl_assets_tests.orchestration.conftest import World, make_world, tiny_configuration
+from trademl_assets_tests.orchestration.conftest import World, copy_world
 
 BAD = "2024-01-03"
 LATER = ("aligned_grid", "daily_aggregates", "market_regime", "dataset")
@@ -16,9 +15,7 @@ LATER = ("aligned_grid", "daily_aggregates", "market_regime", "dataset")
 
 def booked_world(root: Path, made: World, **platform: int) -> World:
     """The tiny market with its snapshots made and nothing behind them, in a store of its own."""
-    store = root / "var" / "demo" / "store"
-    shutil.copytree(made.configuration.platform.storage_root, store)
-    world = make_world(tiny_configuration(root, {"platform": platform}), dg.DagsterInstance.ephemeral())
+    world = copy_world(made, root, **platform)
     for asset in LATER:
         for key in world.store.partitions(asset):
             world.store.delete(asset, key)
