@@ -42,7 +42,7 @@ gpu-install: install-dev ## torch's CUDA build of the same version: make gpu-ins
 	$(BIN)/pip install -q -c constraints.txt --extra-index-url "$(TORCH_INDEX)" "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -c "import torch; assert torch.cuda.is_available(), 'torch sees no CUDA device'; print(torch.__version__, torch.cuda.get_device_name())"
 
-gpu-check: install-dev ## every test that needs a GPU, in under ten minutes on one, and a table of what was checked
+gpu-check: install-dev ## every test that needs a GPU, for ten minutes at most, and a table of what was checked
 	timeout 600 $(BIN)/python -m trademl_assets_tests.gpu_check
 
 install: $(VENV)/.installed

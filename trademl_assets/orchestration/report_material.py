@@ -76,7 +76,15 @@ def _study(
     manifest = store.require(HYPERPARAMETER_STUDY.name, key)
     names = ("trials", "curves", "daily_losses")
     trials, curves, daily = (store.read_table(HYPERPARAMETER_STUDY.name, key, name) for name in names)
-    search = judge_search(daily, trials, manifest.notes["best_trial"], deployment.configuration.evaluation.comparison)
+    judged = deployment.configuration.evaluation
+    search = judge_search(
+        daily,
+        trials,
+        manifest.notes["best_trial"],
+        judged.comparison,
+        replicates=judged.bootstrap_replicates,
+        seed=judged.seed,
+    )
     drawn = draw_study(trials, curves, deployment.configuration.tuning)
     return trials, drawn, str(manifest.notes["note"]), search
 

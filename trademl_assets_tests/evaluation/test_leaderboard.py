@@ -146,6 +146,9 @@ def test_models_of_other_decisions_are_refused():
         )
 
 
+DRAWN = {"replicates": 300, "seed": 1}
+
+
 def study(trials: int, days: int) -> tuple[pl.DataFrame, np.ndarray]:
     losses = np.random.default_rng(3).standard_normal((days, trials))
     rows = [
@@ -160,23 +163,42 @@ def study(trials: int, days: int) -> tuple[pl.DataFrame, np.ndarray]:
 def test_a_search_of_enough_trials_and_days_tells_how_likely_its_choice_was_luck():
     daily, losses = study(12, 24)
     trials = pl.DataFrame({"index": range(12), "latency_ms": [float(number) for number in range(12)]})
-    found = judge_search(daily.sample(fraction=1, shuffle=True, seed=0), trials, 7, PARAMETERS.comparison)
+    found = judge_search(daily.sample(fraction=1, shuffle=True, seed=0), trials, 7, PARAMETERS.comparison, **DRAWN)
     assert found.probability == pytest.approx(probability_of_overfitting(losses, 8).probability)
     assert (found.trials, found.days, found.latency_ms) == (12, 24, 7.0)
     assert "Probability of overfitting" in found.sentence
+    assert found.may_be_best == tuple(range(12))  # of noise every trial may be the best
+    assert found.superior_p is not None
+    assert found.superior_p > 0.05
     assert SearchHonesty.from_dict(found.as_dict()) == found
 
 
 @pytest.mark.parametrize(("trials", "days"), [(2, 24), (12, 3), (0, 0)])
 def test_a_short_search_says_what_it_lacks(trials: int, days: int):
-    found = judge_search(study(trials, days)[0], pl.DataFrame({"index": range(trials)}), None, PARAMETERS.comparison)
+    found = judge_search(
+        study(trials, days)[0], pl.DataFrame({"index": range(trials)}), None, PARAMETERS.comparison, **DRAWN
+    )
     assert found.probability is None
     assert "10 and 8 are needed" in found.sentence
 
 
+def test_trials_that_are_clearly_worse_or_better_are_told_apart_by_their_days():
+    daily = study(12, 24)[0]
+    better = pl.when(pl.col("trial").is_in([4, 9])).then(-2.0).otherwise(0.0)
+    losses = daily.with_columns(log_loss=pl.col("log_loss") * 0.2 + better)
+    found = judge_search(losses, pl.DataFrame({"index": range(12)}), 4, PARAMETERS.comparison, **DRAWN)
+    assert found.may_be_best is not None
+    assert set(found.may_be_best) <= {4, 9}
+    assert found.superior_p is not None
+    assert found.superior_p < 0.02
+    assert f"; {len(found.may_be_best)} of 12 trials may be the best; against the configured values" in found.sentence
+    without = losses.filter(pl.col("trial") != 0)
+    assert judge_search(without, pl.DataFrame(), None, PARAMETERS.comparison, **DRAWN).superior_p is None
+
+
 def test_trials_that_lack_a_day_do_not_count():
     daily = study(12, 24)[0].filter(~((pl.col("trial") == 3) & (pl.col("day") == date(2024, 1, 5))))
-    assert judge_search(daily, pl.DataFrame({"index": range(12)}), 0, PARAMETERS.comparison).trials == 11
+    assert judge_search(daily, pl.DataFrame({"index": range(12)}), 0, PARAMETERS.comparison, **DRAWN).trials == 11
 
 
 def test_an_odd_number_of_groups_is_refused():
