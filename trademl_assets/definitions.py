@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from trademl_assets.configuration.model import Configuration
-from trademl_assets.configuration.reading import configuration_from_environment
+from trademl_assets.configuration.reading import configuration_from_environment, current_environment
 from trademl_assets.orchestration.assets.ablations import build_ablation_assets
 from trademl_assets.orchestration.assets.candles import build_candle_assets
 from trademl_assets.orchestration.assets.coverage import build_coverage_assets
@@ -34,7 +34,7 @@ from trademl_assets.orchestration.resources.tracking import StageTracking
 from trademl_assets.orchestration.schedules import build_schedules
 from trademl_assets.orchestration.sensors import build_sensors
 from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets.training.leases import find_cards
+from trademl_assets.training.leases import VISIBLE_VARIABLE, find_cards
 
 
 def build_definitions(configuration: Configuration, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -75,7 +75,8 @@ def _build(configuration: Configuration, overrides: Mapping[str, Any]) -> dg.Def
         "mlflow": StageTracking(configuration.tracking),
         "partition_tables": PartitionTables(store),
         "training_processes": TrainingProcesses(
-            dg.PipesSubprocessClient(), find_cards(Path(configuration.platform.gpu_leases))
+            dg.PipesSubprocessClient(),
+            find_cards(Path(configuration.platform.gpu_leases), current_environment().get(VISIBLE_VARIABLE)),
         ),
     }
     return dg.Definitions(

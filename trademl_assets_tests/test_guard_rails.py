@@ -2,7 +2,7 @@
 
 N05: no quantisation, pruning or online learning. O01: no orders, no live ingestion, no retraining by itself (that
 schedules and sensors ship stopped is tested with the asset graph). O02: no Kubernetes, no injected anomalies. O03: no
-transfer of learnt weights between instruments.
+transfer of learnt weights between instruments. And who reads the environment.
 """
 
 import ast
@@ -72,6 +72,35 @@ def test_databases_are_entered_by_the_sql_source_alone() -> None:
 
 def test_nothing_tracks_pods() -> None:
     assert offenders(PACKAGE, ORCHESTRATORS) == []
+
+
+def environment_readers(folder: Path) -> list[str]:
+    """Modules that look into the environment; those that hand it on whole, by `dict(os.environ)`, do not."""
+    found = set()
+    for file in folder.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        named = {
+            node
+            for node in ast.walk(tree)
+            if (isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"})
+            or (isinstance(node, ast.alias) and node.name in {"environ", "getenv"})
+        }
+        calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name))
+        handed_on = {argument for call in calls if getattr(call.func, "id", "") == "dict" for argument in call.args}
+        if named - handed_on:
+            found.add(str(file.relative_to(folder)))
+    return sorted(found)
+
+
+def test_the_environment_is_read_by_the_configuration_and_by_the_training_process_alone() -> None:
+    assert environment_readers(PACKAGE) == ["configuration/reading.py", "training/run.py"]
+
+
+@pytest.mark.parametrize("text", ["import os\nos.environ['A']", "import os\nos.getenv('A')", "from os import environ"])
+def test_the_guard_sees_who_reads_the_environment(tmp_path: Path, text: str) -> None:
+    (tmp_path / "hidden.py").write_text(text)
+    (tmp_path / "handed_on.py").write_text("import os\ninherited = dict(os.environ)")
+    assert environment_readers(tmp_path) == ["hidden.py"]
 
 
 def test_no_network_is_quantised_or_pruned() -> None:

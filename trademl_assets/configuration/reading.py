@@ -89,7 +89,7 @@ def configuration_from_environment() -> Configuration:
 
 
 def current_environment() -> Mapping[str, str]:
-    """Return the process's environment, for resolving secrets where they are used."""
+    """Return the process's environment, for resolving secrets and for what shares out the machine."""
     return os.environ
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trademl_assets.foundation.errors import ConfigError, TradeMLError, TrainingError, TrainingTimeoutError
-from trademl_assets.training.leases import MOST_DEVICES, Cards, find_cards, shown
+from trademl_assets.training.leases import Cards, shown
 from trademl_assets.training.parameters import Devices, TrainingSpec
 from trademl_assets.training.prediction_spec import PredictionSpec
 from trademl_assets.training.results import FAILURE_FILE, SPEC_FILE, SUMMARY_FILE, read_json, remove_files, write_json
@@ -56,7 +56,7 @@ def launch_training(
         spec: What to do; its output folder is made and may hold the members of an interrupted run.
         runner: Runs the command; by default a plain subprocess. Orchestration hands in one that uses Pipes.
         on_progress: Takes the lines of the plain subprocess, and says what is waited for.
-        cards: GPUs of which the training leases what it needs; None leases none.
+        cards: GPUs of which the training leases what it needs; with None it leases none, and `auto` is one process.
 
     Returns:
         The results.
@@ -72,7 +72,7 @@ def launch_training(
     write_json(folder, SPEC_FILE, spec.model_dump(mode="json"))
     logs = folder / LOGS_FOLDER
     shutil.rmtree(logs, ignore_errors=True)
-    command = build_command(folder / SPEC_FILE, count_processes(spec.training.devices), logs)
+    command = build_command(folder / SPEC_FILE, count_processes(spec.training.devices, cards), logs)
     with _leased(spec, cards, on_progress) as leased:
         environment = {**build_environment(spec.training.threads, os.getpid()), **leased}
         begun = time.monotonic()
@@ -134,10 +134,15 @@ def build_environment(threads: int, launcher: int) -> dict[str, str]:
     }
 
 
-def count_processes(devices: Devices) -> int:
-    """Return how many processes train together: one on a CPU, one for each CUDA device with `auto`, at most two."""
+def count_processes(devices: Devices, cards: Cards | None) -> int:
+    """Return how many processes train together: one on a CPU, one for each card with `auto`, at most two.
+
+    Args:
+        devices: Of the training.
+        cards: That `auto` takes from; None for none.
+    """
     if devices == "auto":
-        return max(1, min(len(find_cards(Path()).names), MOST_DEVICES))
+        return 1 if cards is None else max(1, cards.wanted(devices))
     return 1 if devices == "cpu" else int(devices)
 
 

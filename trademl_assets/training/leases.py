@@ -1,6 +1,5 @@
 """Leases of GPUs: one lock file a card, freed by the kernel with its holder, whatever ended it. Free of torch."""
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +13,12 @@ from trademl_assets.training.parameters import Devices
 
 MOST_DEVICES = 2
 _POLL_SECONDS = 0.2
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
+VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 def shown(names: Sequence[str]) -> dict[str, str]:
     """Return the variables that show a process these cards and no others, numbered as their locks are."""
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", _VISIBLE: ",".join(names)}
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE_VARIABLE: ",".join(names)}
 
 
 @dataclass(frozen=True)
@@ -83,17 +82,22 @@ class Cards:
         return len(taken) >= count
 
 
-def find_cards(folder: Path, devices: Path = Path("/dev"), facts: Path = Path("/proc/driver/nvidia/gpus")) -> Cards:
+def find_cards(
+    folder: Path,
+    visible: str | None,
+    devices: Path = Path("/dev"),
+    facts: Path = Path("/proc/driver/nvidia/gpus"),
+) -> Cards:
     """Return the NVIDIA cards of this machine that CUDA_VISIBLE_DEVICES leaves visible, with their locks in a folder.
 
     Args:
         folder: Of the locks.
+        visible: Value of CUDA_VISIBLE_DEVICES, as whoever shares out the machine hands it on; None where it is not set.
         devices: Where the kernel shows the cards.
         facts: Where the driver tells their identifiers.
     """
     found = (re.fullmatch(r"nvidia(\d+)", path.name) for path in devices.glob("nvidia*"))
     numbers = sorted(int(match.group(1)) for match in found if match)
-    visible = os.environ.get(_VISIBLE)  # handed on by whoever shares out the machine, as CUDA reads it
     return Cards(folder, _visible([str(number) for number in numbers], visible, facts))
 
 

@@ -13,6 +13,7 @@ from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.foundation.parameters import Parameters, combine_fingerprints
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.launch import count_processes
+from trademl_assets.training.leases import Cards
 from trademl_assets.training.parameters import TrainingParameters, TrainingSpec
 from trademl_assets.tuning.space import apply_overrides
 
@@ -43,6 +44,16 @@ class TrainingTemplate(Parameters):
         """Experiment and model, as partitions are named."""
         return f"{self.experiment}|{self.model_name}"
 
+    def alone(self, cards: Cards | None) -> "TrainingTemplate":
+        """Return it with one device where its trainings would take several of these cards, as trials never do.
+
+        What processes train together differs in bits from what one trains, so that it has other folders.
+        """
+        training = self.searchable["training"]
+        if count_processes(training["devices"], cards) == 1:
+            return self
+        return self.model_copy(update={"searchable": {**self.searchable, "training": {**training, "devices": "1"}}})
+
     def specify(
         self,
         overrides: Mapping[str, Any],
@@ -69,7 +80,7 @@ class TrainingTemplate(Parameters):
         if patience_epochs is not None:
             stated.setdefault("training.early_stopping.patience_epochs", patience_epochs)
         parameters = apply_overrides(self.searchable, stated)
-        if mode == "search" and count_processes(parameters["training"]["devices"]) > 1:
+        if mode == "search" and count_processes(parameters["training"]["devices"], None) > 1:
             parameters["training"]["devices"] = "1"
         training = TrainingParameters.model_validate_json(_json(parameters["training"]))
         weights = parameters["weights"] if parameters["weights"] != self.searchable["weights"] else None

@@ -131,7 +131,7 @@ class WorkerProcesses:
 
     def _order(self, number: int, place: StudyPlace) -> dict[str, Any]:
         return {
-            "template": self._template.model_dump(mode="json"),
+            "template": self._template.alone(self._cards).model_dump(mode="json"),
             "parameters": self._parameters.model_dump(mode="json"),
             "study": place.name,
             "workers": str(place.workers),

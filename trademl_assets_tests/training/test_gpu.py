@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
+from trademl_assets.configuration.reading import current_environment
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.models.inputs import ModelInputs
@@ -21,7 +21,7 @@ from trademl_assets.training.artifact import load_model
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.held_features import HeldFeatures
 from trademl_assets.training.launch import count_processes, launch_training
-from trademl_assets.training.leases import find_cards
+from trademl_assets.training.leases import VISIBLE_VARIABLE, Cards, find_cards
 from trademl_assets.training.member import TrainedMember, build_network, train_member
 from trademl_assets_tests.training.conftest import model_of, model_values, specification, training_of, training_values
 from trademl_assets_tests.training.test_resume import without_dropout
@@ -52,6 +52,10 @@ def train(dataset: Dataset, inputs: ModelInputs, tmp_path: Path) -> Trainer:
         return train_member(stated, inputs, feed, training, seed=1, folder=tmp_path / folder, report=report)
 
     return run
+
+
+def cards_of_this_machine(folder: Path) -> Cards:
+    return find_cards(folder, current_environment().get(VISIBLE_VARIABLE))
 
 
 def bits(member: TrainedMember) -> str:
@@ -134,15 +138,16 @@ def test_progress_tells_the_memory_of_the_card(train: Trainer) -> None:
 
 
 def test_the_cards_that_are_leased_are_those_that_torch_sees() -> None:
-    assert len(find_cards(Path()).names) == torch.cuda.device_count()
-    assert count_processes("auto") == min(torch.cuda.device_count(), 2)
+    cards = cards_of_this_machine(Path())
+    assert len(cards.names) == torch.cuda.device_count()
+    assert count_processes("auto", cards) == min(torch.cuda.device_count(), 2)
 
 
 @pytest.mark.parametrize("devices", ["1", "auto", "2"])
 def test_a_launched_training_leases_its_cards_and_is_predicted_with_on_the_processor(
     store: ArtifactStore, dataset: Dataset, tmp_path: Path, devices: str
 ) -> None:
-    cards = find_cards(tmp_path / "leases")
+    cards = cards_of_this_machine(tmp_path / "leases")
     training = training_values(devices=devices, max_epochs=2, seeds=[1])
     spec = specification(store, tmp_path / "out", seeds=[1], training=training)
     if devices == "2" and len(cards.names) < 2:
@@ -162,7 +167,6 @@ def test_a_launched_training_leases_its_cards_and_is_predicted_with_on_the_proce
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["members"]
 
 
-def test_only_visible_cards_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = find_cards(Path()).names[0]
-    monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", first)
-    assert find_cards(Path()).names == (first,)
+def test_only_visible_cards_are_found() -> None:
+    first = cards_of_this_machine(Path()).names[0]
+    assert find_cards(Path(), first).names == (first,)

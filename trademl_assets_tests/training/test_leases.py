@@ -11,14 +11,14 @@ import pytest
 
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets.training.launch import launch_training
+from trademl_assets.training.launch import count_processes, launch_training
 from trademl_assets.training.leases import Cards, find_cards
 from trademl_assets_tests.training.conftest import specification, training_values
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from trademl_assets.training.leases import Cards, find_cards
+from trademl_assets.training.leases import Cards
 print("asks", flush=True)
 with Cards(Path(sys.argv[1]), ("0", "1")).lease(int(sys.argv[2])) as names:
     print(",".join(names), flush=True)
@@ -109,7 +109,14 @@ def test_a_training_leases_what_it_asks_for() -> None:
         one.wanted("2")
 
 
-def test_only_cards_that_are_visible_are_leased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_are_counted_by_the_cards_that_are_handed_in() -> None:
+    none, one, four = (Cards(Path(), tuple(map(str, range(count)))) for count in (0, 1, 4))
+    assert [count_processes("auto", cards) for cards in (None, none, one, four)] == [1, 1, 1, 2]
+    assert [count_processes(devices, four) for devices in ("cpu", "1", "2")] == [1, 1, 2]
+    assert [count_processes(devices, None) for devices in ("cpu", "1", "2")] == [1, 1, 2]
+
+
+def test_only_cards_that_are_visible_are_leased(tmp_path: Path) -> None:
     devices, facts = tmp_path / "dev", tmp_path / "facts"
     for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm"):
         (devices / name).mkdir(parents=True)
@@ -130,7 +137,4 @@ def test_only_cards_that_are_visible_are_leased(tmp_path: Path, monkeypatch: pyt
         "1,GPU-ab22": ("1",),
     }
     for stated, names in expected.items():
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        if stated is not None:
-            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
-        assert find_cards(tmp_path, devices, facts).names == names, stated
+        assert find_cards(tmp_path, stated, devices, facts).names == names, stated

@@ -25,7 +25,7 @@ from trademl_assets.foundation.errors import (
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.manifest import Provenance
 from trademl_assets.training.artifact import load_model, load_trained_model
-from trademl_assets.training.launch import build_command, count_processes, launch_training
+from trademl_assets.training.launch import build_command, launch_training
 from trademl_assets.training.prediction_spec import PredictionSpec
 from trademl_assets.training.results import collect_training, followed
 from trademl_assets.training.run import main
@@ -234,8 +234,6 @@ def test_the_command_is_one_path_for_all_devices_and_one_process_needs_no_agent(
         "trademl_assets.training.run",
         "/scratch/spec.json",
     ]
-    assert [count_processes(devices) for devices in ("cpu", "1", "2")] == [1, 1, 2]
-    assert 1 <= count_processes("auto") <= 2
 
 
 def test_history_holds_every_epoch_of_every_member(trained: Path) -> None:

@@ -116,6 +116,19 @@ def test_the_final_training_takes_over_what_the_best_trial_trained(market: Artif
     assert member.stat().st_mtime_ns == trained_at
 
 
+def test_trials_take_one_device_where_the_final_training_takes_two(market: ArtifactStore) -> None:
+    one, two = (Cards(Path(), tuple(map(str, range(count)))) for count in (1, 2))
+
+    def folder(cards: Cards | None, devices: str, mode: Any) -> str:
+        stated = template(market, devices=devices)
+        return (stated if mode == "fit" else stated.alone(cards)).specify({}, mode=mode).output_folder
+
+    for cards, devices in ((None, "auto"), (one, "auto"), (two, "1"), (two, "cpu")):
+        assert folder(cards, devices, "search") == folder(cards, devices, "fit")
+    for cards, devices in ((two, "auto"), (two, "2"), (None, "2")):
+        assert folder(cards, devices, "search") == folder(cards, "1", "fit") != folder(cards, devices, "fit")
+
+
 def test_windows_are_the_last_folds_and_nothing_held_out_is_looked_at(market: ArtifactStore, tmp_path: Path) -> None:
     stated = parameters(n_trials=1, n_windows=2, patience_epochs=1)
     found = in_this_process(market, tmp_path, stated, experiment="folded")
