@@ -169,18 +169,20 @@ def _plain_runner(on_progress: Callable[[str], None]) -> Runner:
 def _failure(
     folder: Path, spec: TrainingSpec | PredictionSpec, error: Exception | None, seconds: float
 ) -> TradeMLError:
-    where = f"{spec.model_name} on {spec.experiment}"
+    predicts = isinstance(spec, PredictionSpec)
+    what = f"{'prediction' if predicts else 'training'} of {spec.model_name} on {spec.experiment}"
     if (folder / FAILURE_FILE).is_file():
         stated = read_json(folder / FAILURE_FILE)
         kind = ConfigError if stated["error"] == ConfigError.__name__ else TrainingError
-        return kind(f"training {where} failed with {stated['error']}: {stated['message']}")
+        return kind(f"the {what} failed with {stated['error']}: {stated['message']}")
     if seconds >= spec.training.timeout.total_seconds():
+        goes_on = "begins anew" if predicts else "goes on from its last checkpoint"
         return TrainingTimeoutError(
-            f"training {where} was ended as stuck after {seconds:.0f} s; its log says where it stood -> raise timeout "
-            "in training.yaml, or run again: it goes on from its last checkpoint"
+            f"the {what} was ended as stuck after {seconds:.0f} s; its log says where it stood -> raise timeout in "
+            f"training.yaml, or run again: it {goes_on}"
         )
     reason = f": {error}" if error is not None else " without results"
-    return TrainingError(f"the process that trains {where} ended{reason} -> look at its log, then run again")
+    return TrainingError(f"the process of the {what} ended{reason} -> look at its log, then run again")
 
 
 def remove_scratch(folder: Path) -> None:

@@ -1,12 +1,14 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +99,23 @@ def test_the_process_predicts_with_a_committed_model_what_training_predicted(
 
 
 def test_a_prediction_without_its_model_says_what_is_missing(store: ArtifactStore, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"training signal\|none on signal failed with MissingPartitionError"):
+    with pytest.raises(TrainingError, match=r"^the prediction of signal\|none on signal failed with Missing"):
         launch_training(prediction(store, tmp_path, "signal|none"), runner=in_this_process)
+
+
+def test_a_failure_says_whether_it_trained_or_predicted(store: ArtifactStore, tmp_path: Path) -> None:
+    def dies(_command: object, _environment: object) -> None:
+        time.sleep(0.02)
+        raise RuntimeError("killed")
+
+    predicted = prediction(store, tmp_path / "predicted", "signal|none")
+    for spec, what in ((predicted, "prediction of signal|none"), (specification(store, tmp_path), "training of small")):
+        with pytest.raises(TrainingError, match=rf"^the process of the {re.escape(what)} on signal ended: killed"):
+            launch_training(spec, runner=dies)
+        short = spec.training.model_copy(update={"timeout": timedelta(seconds=0.01)})
+        goes_on = "begins anew" if spec is predicted else "goes on from its last checkpoint"
+        with pytest.raises(TrainingTimeoutError, match=rf"^the {re.escape(what)} .* ended as stuck.* it {goes_on}$"):
+            launch_training(spec.model_copy(update={"training": short}), runner=dies)
 
 
 def test_a_search_predicts_validation_only(store: ArtifactStore, dataset: Dataset, tmp_path: Path) -> None:
