@@ -2,14 +2,17 @@
 
 from datetime import date, timedelta
 
+import numpy as np
 import polars as pl
 
 from trademl_assets.candles.bars import CheckedBars, month_days
 from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_bounds
 from trademl_assets.order_book.figures import new_figure, render_png
+from trademl_assets.order_book.sketches import COLUMNS, Sheet, Sketch, band_over_time, column_of_time
 
 _WIDTH, _HEIGHT = 900, 420
 HOUR = 1 / 24  # matplotlib counts days
+_PRICE_PIXELS, _VOLUME_PIXELS = 96, 32
 MICROSECONDS_PER_DAY = 86_400 * MICROSECONDS_PER_SECOND
 
 
@@ -51,6 +54,20 @@ def draw_bars(bars: CheckedBars, instrument: str, month: date, cadence_seconds: 
     prices.set_ylabel("price, an hour a line", fontsize=8)
     volumes.set_ylabel("volume an hour", fontsize=8)
     return render_png(figure)
+
+
+def sketch_bars(bars: CheckedBars, month: date) -> Sketch:
+    """Draw the range of prices over the month in small, below it the volume; what is missing stays white."""
+    first_day, last_day = month_days(month)
+    begin, end = day_bounds(first_day)[0], day_bounds(last_day)[1]
+    band = band_over_time(bars.table, pl.col("low"), pl.col("high"), begin, end)
+    volumes = bars.table.select(column_of_time(begin, end).alias("column"), "volume")
+    sums = np.bincount(volumes["column"].to_numpy(), volumes["volume"].to_numpy(), minlength=COLUMNS).astype(np.float64)
+    sheet = Sheet()
+    sheet.lines([band], ["#1f3b57"], _PRICE_PIXELS)
+    sheet.bars(sums, "#8fb0d3", _VOLUME_PIXELS)
+    low, high = (f"{side:.8g}" for side in (np.fmin.reduce(band[0]), np.fmax.reduce(band[1])))
+    return Sketch(sheet.png(), f"{first_day} to {last_day}: price, {low} to {high}; volume")
 
 
 def _hours(table: pl.DataFrame) -> pl.DataFrame:

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from trademl_assets.grid.alignment import GridDay
 from trademl_assets.grid.statistics import GridStatistics, describe_grid
 from trademl_assets.order_book.figures import new_figure, render_png
+from trademl_assets.order_book.sketches import Sheet, Sketch, band_over_steps, line_colors, starts_of_columns
 
 _COLUMNS = 480
 _HOURS = 24
 _STATES = {"observed": "#2a7f62", "filled": "#e0b040", "missing": "#c0392b"}
 _WIDTH, _HEIGHT, _HEIGHT_PER_INSTRUMENT = 900, 400, 24
 _LINEAR_MILLISECONDS = 1.0
+_MIDS_PIXELS, _STRIP_PIXELS = 120, 6
 
 
 def draw_grid_day(grid: GridDay) -> bytes:
@@ -46,6 +48,19 @@ def draw_grid_day(grid: GridDay) -> bytes:
     for each in axes.values():
         each.tick_params(labelsize=8)
     return render_png(figure)
+
+
+def sketch_grid_day(grid: GridDay) -> Sketch:
+    """Draw the day in small: mids relative to their first, below them each instrument's worst state of a column."""
+    states = grid.arrays["state"]
+    bands = [band_over_steps(_relative_bps(mids)) for mids in grid.arrays["mid"].T]
+    sheet = Sheet()
+    sheet.lines(bands, line_colors(len(bands)), _MIDS_PIXELS)
+    sheet.strips(np.maximum.reduceat(states, starts_of_columns(len(states))).T, list(_STATES.values()), _STRIP_PIXELS)
+    names = ", ".join(grid.instruments)
+    return Sketch(
+        sheet.png(), f"00:00 to 24:00 UTC: mids from the first of the day; observed, filled, missing ({names})"
+    )
 
 
 def _draw_mids(axes: Axes, grid: GridDay) -> None:

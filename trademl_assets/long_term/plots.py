@@ -1,11 +1,13 @@
 """Daily aggregates and market regimes as pictures."""
 
+import numpy as np
 import polars as pl
 from matplotlib.dates import date2num
 from matplotlib.patches import Patch
 
 from trademl_assets.long_term.regimes import BEAR, BULL, HIGH_VOLATILITY, SIDEWAYS, UNKNOWN
 from trademl_assets.order_book.figures import new_figure, render_png
+from trademl_assets.order_book.sketches import Sheet, Sketch, starts_of_columns
 
 _REGIME_COLORS = {
     BULL: "#b2d8c6",
@@ -17,6 +19,7 @@ _REGIME_COLORS = {
 _HALF_A_DAY = 0.5
 _DAYS_WITH_MARKERS = 60
 """Up to here the days are marked one by one."""
+_LINE_PIXELS, _STRIP_PIXELS = 64, 16
 
 
 def draw_aggregates(aggregates: pl.DataFrame) -> bytes:
@@ -47,6 +50,19 @@ def draw_aggregates(aggregates: pl.DataFrame) -> bytes:
         axes.tick_params(labelsize=7)
     below.tick_params(axis="x", labelrotation=20)
     return render_png(figure)
+
+
+def sketch_aggregates(aggregates: pl.DataFrame) -> Sketch:
+    """Draw volatility and volume of every instrument over days in small.
+
+    Args:
+        aggregates: Rows of `AGGREGATE_SCHEMA`, any days and instruments, at least one row.
+    """
+    sheet = Sheet()
+    for column in ("volatility_bps", "volume"):
+        sheet.day_lines(aggregates, column, _LINE_PIXELS)
+    names = ", ".join(sorted(aggregates["instrument"].unique()))
+    return Sketch(sheet.png(), f"{_days(aggregates)}: volatility, volume of {names}")
 
 
 def draw_regimes(aggregates: pl.DataFrame, regimes: pl.DataFrame, reference_instrument: str) -> bytes:
@@ -89,6 +105,32 @@ def draw_regimes(aggregates: pl.DataFrame, regimes: pl.DataFrame, reference_inst
     axes.tick_params(labelsize=7)
     axes.tick_params(axis="x", labelrotation=20)
     return render_png(figure)
+
+
+def sketch_regimes(aggregates: pl.DataFrame, regimes: pl.DataFrame, reference_instrument: str) -> Sketch:
+    """Draw the reference instrument's close over the days of `regimes` in small, below it their regimes.
+
+    Args:
+        aggregates: Rows of `AGGREGATE_SCHEMA`.
+        regimes: Rows of `REGIME_SCHEMA`, at least one.
+        reference_instrument: Instrument whose close is drawn.
+    """
+    named = regimes.sort("day").upsample("day", every="1d")
+    closes = aggregates.filter(pl.col("instrument") == reference_instrument).select("day", "close")
+    shown = named.select("day").join(closes, on="day", how="left", maintain_order="left")
+    found = list(_REGIME_COLORS)
+    states = np.array([-1 if regime is None else found.index(regime) for regime in named["regime"]])
+    sheet = Sheet()
+    sheet.day_lines(shown.with_columns(instrument=pl.lit(reference_instrument)), "close", _LINE_PIXELS)
+    sheet.strips(states[starts_of_columns(len(states))][None], list(_REGIME_COLORS.values()), _STRIP_PIXELS)
+    return Sketch(
+        sheet.png(), f"{_days(named)}: close of {reference_instrument}; regimes, the last is {regimes['regime'][-1]}"
+    )
+
+
+def _days(frame: pl.DataFrame) -> str:
+    days = sorted(frame["day"])
+    return str(days[0]) if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
 
 
 def spans_of_regimes(regimes: pl.DataFrame) -> pl.DataFrame:

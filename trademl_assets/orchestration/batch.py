@@ -38,8 +38,8 @@ class Work:
         writer: Where the partition is written.
         run: The tracked run of the batch.
         context: Dagster's context of the step.
-        draws: Whether its plot is drawn: a batch draws those of its last day, experiment or model set, since a picture
-            costs more than many a partition.
+        draws: Whether its whole plots are drawn: a batch draws those of its last day, experiment or model set, since
+            they cost as much as many a partition; the others show a sketch.
     """
 
     key: str

@@ -20,7 +20,10 @@ from dagster._core.definitions.partitions.utils.multi import get_tags_from_multi
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from trademl_assets.foundation.parameters import combine_fingerprints
+from trademl_assets.order_book.sketches import Sketch
 from trademl_assets.storage.commit import Manifest
+
+WHOLE_PICTURE = "Partitions of the last day of a run have the whole picture; run this one alone to see its own."
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Facts:
         files: Files of the partition whose paths are shown, by that name; no link leads from the UI to a file.
         plot: One PNG shown inline, empty for none.
         more_plots: Further PNGs shown inline, by name.
+        sketch: Small picture that is shown where there is no plot.
         tables: Small tables shown inline, by name; one without rows is left out.
         schema: Columns of the partition's table, empty where it is no table.
         lineage: Columns of upstream tables by column, where it is known.
@@ -45,6 +49,7 @@ class Facts:
     files: Mapping[str, str] = field(default_factory=dict)
     plot: bytes = b""
     more_plots: Mapping[str, bytes] = field(default_factory=dict)
+    sketch: Sketch | None = None
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     schema: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
@@ -85,6 +90,8 @@ def materialization(
     if facts.lineage:
         metadata["dagster/column_lineage"] = column_lineage(facts.lineage)
     metadata |= {name: rule_table(rows) for name, rows in facts.tables.items() if rows}
+    if facts.sketch is not None:
+        metadata["plot"] = inline_png(facts.sketch.png, f"{facts.sketch.says}. {WHOLE_PICTURE}")
     metadata |= {name: inline_png(png) for name, png in facts.pictures().items()}
     tags = _version_tags(manifest, parents)
     if isinstance(key, dg.MultiPartitionKey):
@@ -103,9 +110,10 @@ def recorded(asset: str) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(asset_key=asset, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
-def inline_png(png: bytes) -> dg.MarkdownMetadataValue:
-    """Make an image that the UI shows without fetching anything."""
-    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+def inline_png(png: bytes, caption: str = "") -> dg.MarkdownMetadataValue:
+    """Make an image that the UI shows without fetching anything, with text below it."""
+    image = f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})"
+    return dg.MetadataValue.md(f"{image}\n\n{caption}" if caption else image)
 
 
 def column_schema(schema: Mapping[str, Any]) -> dg.TableSchema:
@@ -130,9 +138,11 @@ def rule_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records, dg.TableSchema(columns))
 
 
-def table_facts(frame: pl.DataFrame, *, numbers: Mapping[str, float], plot: bytes = b"") -> Facts:
+def table_facts(
+    frame: pl.DataFrame, *, numbers: Mapping[str, float], plot: bytes = b"", sketch: Sketch | None = None
+) -> Facts:
     """Make the facts of a table."""
-    return Facts(numbers=numbers, plot=plot, schema=frame.schema)
+    return Facts(numbers=numbers, plot=plot, sketch=sketch, schema=frame.schema)
 
 
 def latest_events(context: dg.AssetExecutionContext) -> dict[dg.AssetKey, int | None]:

@@ -7,15 +7,18 @@ import polars as pl
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_start, to_microseconds
+from trademl_assets.foundation.calendar import MICROSECONDS_PER_SECOND, day_bounds, day_start, to_microseconds
 from trademl_assets.order_book.figures import new_figure, render_png
 from trademl_assets.order_book.ordering import instants_us
+from trademl_assets.order_book.sketches import Sheet, Sketch, band_over_time, column_of_time
 
 _COLUMNS = 240
 _MINUTES = 24 * 60
 _MOST_MARKS = 9
 _MINUTES_BETWEEN_MARKS = (1, 2, 5, 10, 15, 30, 60, 120, 180)
 _TICKS_A_SIDE = 4
+_MID, _ROWS = "#1f77b4", "#8fb0d3"
+_PRICE_PIXELS, _ROWS_PIXELS, _SLOT_PIXELS = 96, 32, 2
 
 
 def draw_raw_day(rows: pl.DataFrame, instrument_name: str, day: date) -> bytes:
@@ -104,6 +107,45 @@ def draw_day_heatmap(snapshots: pl.DataFrame, instrument_name: str, day: date) -
     bar.set_label("mean log10 of quantity", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return render_png(figure)
+
+
+def sketch_raw_day(rows: pl.DataFrame, day: date) -> Sketch:
+    """Draw what a source handed out in small: the mid above, how many rows came below.
+
+    Args:
+        rows: Rows of `TALL_SCHEMA`; those of the lead-in are left out.
+        day: The UTC day, which is the picture's width.
+    """
+    begin, end = day_bounds(day)
+    mid = (pl.col("bid_price") + pl.col("ask_price")) / 2
+    band = band_over_time(rows.filter(pl.col("level") == 0), mid, mid, begin, end)
+    columns = rows.select(column_of_time(begin, end))["ts"].to_numpy()
+    counts = np.bincount(columns[columns >= 0], minlength=_COLUMNS).astype(np.float64)
+    sheet = Sheet()
+    sheet.lines([band], [_MID], _PRICE_PIXELS)
+    sheet.bars(counts, _ROWS, _ROWS_PIXELS)
+    low, high = (f"{side:.8g}" for side in (np.fmin.reduce(band[0]), np.fmax.reduce(band[1])))
+    return Sketch(
+        sheet.png(), f"00:00 to 24:00 UTC: mid, {low} to {high}; rows, at most {counts.max():.0f} in 6 minutes"
+    )
+
+
+def sketch_day_heatmap(snapshots: pl.DataFrame, day: date) -> Sketch:
+    """Draw the quantity of every slot over the day in small: asks above, bids below, the best levels in the middle.
+
+    Args:
+        snapshots: Rows of `snapshot_schema`; those of the lead-in are left out.
+        day: The UTC day, which is the picture's width.
+    """
+    today = snapshots.filter(pl.col("ts") >= day_start(day))
+    sheet = Sheet()
+    slots = today["bid_quantity"].to_numpy().shape[1]
+    means = np.full((2, _COLUMNS, slots), np.nan)
+    if not today.is_empty():
+        columns = today.select(column_of_time(*day_bounds(day)))["ts"].to_numpy()
+        means[:] = [_mean_log_quantity(today[side], columns) for side in ("ask_quantity", "bid_quantity")]
+    sheet.heat(np.concatenate([means[0].T[::-1], means[1].T]), _SLOT_PIXELS)
+    return Sketch(sheet.png(), f"00:00 to 24:00 UTC: log10 of quantity in {slots} slots of asks above, of bids below")
 
 
 def _mean_log_quantity(quantity: pl.Series, columns: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trademl_assets.candles.bars import check_bars, month_days
-from trademl_assets.candles.plots import draw_bars
+from trademl_assets.candles.plots import draw_bars, sketch_bars
 from trademl_assets.foundation.errors import DataQualityError
 from trademl_assets.sources.bar_contract import bar_contract
 from trademl_assets.sources.contracts import require_contract
@@ -128,8 +128,9 @@ def test_months_end_with_their_last_day():
 def test_a_month_with_gaps_and_an_empty_one_can_be_drawn():
     keep = np.r_[0:500, 900:WHOLE]
     for rows in (walk(START, WHOLE)[keep], walk(START, 0)):
-        png = draw_bars(check_bars(rows, "ABC", MONTH, LENIENT), "ABC", MONTH, 60)
-        assert png.startswith(b"\x89PNG")
+        bars = check_bars(rows, "ABC", MONTH, LENIENT)
+        for png in (draw_bars(bars, "ABC", MONTH, 60), sketch_bars(bars, MONTH).png):
+            assert png.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from trademl_assets.grid.alignment import align_assets
-from trademl_assets.grid.plots import draw_grid_day
+from trademl_assets.grid.plots import draw_grid_day, sketch_grid_day
 from trademl_assets_tests.grid.markets import DAY, grid_parameters, instruments, snapshots_at
 
 
@@ -19,3 +19,6 @@ def test_a_day_is_drawn_as_a_png_equal_every_time_and_higher_with_more_instrumen
     assert png.startswith(b"\x89PNG")
     assert struct.unpack(">II", png[16:24]) == (900, 400 + 24 * count)
     assert png == draw_grid_day(grid)
+    sketch = sketch_grid_day(grid)
+    assert struct.unpack(">II", sketch.png[16:24]) == (480, 120 + 4 + 6 * count)
+    assert sketch == sketch_grid_day(grid)

@@ -4,7 +4,13 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from trademl_assets.long_term.plots import draw_aggregates, draw_regimes, spans_of_regimes
+from trademl_assets.long_term.plots import (
+    draw_aggregates,
+    draw_regimes,
+    sketch_aggregates,
+    sketch_regimes,
+    spans_of_regimes,
+)
 from trademl_assets.long_term.regimes import classify_regime
 from trademl_assets_tests.long_term.test_regimes import FIRST, PARAMETERS, aggregates
 
@@ -21,6 +27,18 @@ def test_days_are_drawn_as_pngs_equal_every_time(days):
         assert png.startswith(b"\x89PNG")
         assert struct.unpack(">I", png[16:20]) == (500,)
         assert png == draw()
+
+
+@pytest.mark.parametrize("days", [1, 20])
+def test_days_are_sketched_with_their_span_in_words(days):
+    frame = aggregates([40.0] * days, [100.0] * days)
+    regimes = pl.concat([classify_regime(frame, FIRST + timedelta(days=number), PARAMETERS) for number in range(days)])
+
+    for sketch in (lambda: sketch_aggregates(frame), lambda: sketch_regimes(frame, regimes, "AAA")):
+        assert struct.unpack(">I", sketch().png[16:20]) == (480,)
+        assert sketch() == sketch()
+        assert sketch().says.startswith(str(FIRST))
+        assert (" to " in sketch().says) == (days > 1)
 
 
 def test_days_of_one_regime_in_a_row_are_one_span():

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from trademl_assets.candles.bars import check_bars, month_days
-from trademl_assets.candles.plots import draw_bars
+from trademl_assets.candles.plots import draw_bars, sketch_bars
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import CANDLES
 from trademl_assets.orchestration.deployment import Deployment
@@ -29,6 +29,7 @@ def build_candle_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
             numbers={name: float(value) for name, value in found.items() if isinstance(value, int | float)},
             texts={"reason": checked.report.reason} if checked.report.reason else {},
             plot=draw_bars(checked, instrument.name, month, parameters.cadence_seconds) if work.draws else b"",
+            sketch=None if work.draws else sketch_bars(checked, month),
             schema=checked.table.schema,
         )
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from trademl_assets.grid.alignment import align_assets
-from trademl_assets.grid.plots import draw_grid_day
+from trademl_assets.grid.plots import draw_grid_day, sketch_grid_day
 from trademl_assets.grid.statistics import describe_grid
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import ALIGNED_GRID, BOOK_SNAPSHOTS
@@ -25,7 +25,9 @@ def build_grid_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         work.writer.rows(len(grid.arrays["mid"]))
         found = describe_grid(grid)
         work.writer.note("statistics", found.as_dict())
-        return Facts(numbers=found.numbers(), plot=draw_grid_day(grid) if work.draws else b"")
+        if work.draws:
+            return Facts(numbers=found.numbers(), plot=draw_grid_day(grid))
+        return Facts(numbers=found.numbers(), sketch=sketch_grid_day(grid))
 
     deps = [dg.AssetDep(BOOK_SNAPSHOTS.name, partition_mapping=all_instruments_of_the_day())]
     return [partitioned_asset(deployment, ALIGNED_GRID, align, deps=deps)]

@@ -8,7 +8,7 @@ import polars as pl
 
 from trademl_assets.long_term.level_moments import aggregate_levels
 from trademl_assets.long_term.moments import aggregate_day
-from trademl_assets.long_term.plots import draw_aggregates, draw_regimes
+from trademl_assets.long_term.plots import draw_aggregates, draw_regimes, sketch_aggregates, sketch_regimes
 from trademl_assets.long_term.regimes import classify_regime
 from trademl_assets.orchestration.batch import (
     STORE,
@@ -60,8 +60,11 @@ def _daily_aggregates(deployment: Deployment) -> dg.AssetsDefinition:
         work.writer.table("data", frame)
         work.writer.rows(frame.height)
         known = frame.drop_nulls("volatility_bps").select("instrument", "volatility_bps").iter_rows()
-        plot = draw_aggregates(pl.concat([_days_before(work, window), frame])) if work.draws else b""
-        return table_facts(frame, numbers={f"{name}_volatility_bps": value for name, value in known}, plot=plot)
+        shown = pl.concat([_days_before(work, window), frame])
+        plot = draw_aggregates(shown) if work.draws else b""
+        sketch = None if work.draws else sketch_aggregates(shown)
+        numbers = {f"{name}_volatility_bps": value for name, value in known}
+        return table_facts(frame, numbers=numbers, plot=plot, sketch=sketch)
 
     deps = [dg.AssetDep(ALIGNED_GRID.name, partition_mapping=same_day_where_it_exists())]
     return partitioned_asset(deployment, DAILY_AGGREGATES, aggregate, deps=deps, resources=frozenset({"sources"}))
@@ -85,9 +88,15 @@ def _market_regime(deployment: Deployment) -> dg.AssetsDefinition:
             work.writer.table("data", frame)
             work.writer.rows(frame.height)
             made.append(frame)
-            plot = draw_regimes(trailing, pl.concat(made), parameters.reference_instrument) if work.draws else b""
-            texts = {"regime": str(frame["regime"][0])}
-            return Facts(texts=texts, plot=plot, schema=frame.schema, lineage=REGIME_LINEAGE)
+            reference = parameters.reference_instrument
+            latest = pl.concat(made[-parameters.window_days :])
+            return Facts(
+                texts={"regime": str(frame["regime"][0])},
+                plot=draw_regimes(trailing, pl.concat(made), reference) if work.draws else b"",
+                sketch=None if work.draws else sketch_regimes(trailing, latest, reference),
+                schema=frame.schema,
+                lineage=REGIME_LINEAGE,
+            )
 
         yield from commit_partitions(context, deployment, MARKET_REGIME, classify)
 

@@ -16,7 +16,7 @@ from trademl_assets.orchestration.metadata import Facts
 from trademl_assets.orchestration.partitions import day_of, split_key
 from trademl_assets.order_book.certificate import Certificate, certify_day
 from trademl_assets.order_book.certificate_plots import draw_certificate
-from trademl_assets.order_book.plots import draw_day_heatmap
+from trademl_assets.order_book.plots import draw_day_heatmap, sketch_day_heatmap
 from trademl_assets.order_book.quality_plots import draw_quality_day
 from trademl_assets.order_book.refusals import RejectedDayError
 from trademl_assets.order_book.sequence import preprocess
@@ -62,7 +62,8 @@ def build_order_book_assets(deployment: Deployment) -> list[dg.AssetsDefinition]
             numbers=_numbers(material.facts, certificate, snapshots),
             texts=_texts(material),
             plot=draw_day_heatmap(snapshots, material.instrument.name, material.day) if work.draws else b"",
-            more_plots=_more_plots(material, certificate) if work.draws else {},
+            more_plots=draw_findings(material, certificate, whole=work.draws),
+            sketch=None if work.draws else sketch_day_heatmap(snapshots, material.day),
             schema=snapshots.schema,
             lineage=LINEAGE,
         )
@@ -124,8 +125,11 @@ def _numbers(facts: Mapping[str, Any], certificate: Certificate | None, snapshot
     return numbers | (certificate.numbers() if certificate is not None else {})
 
 
-def _more_plots(material: DayMaterial, certificate: Certificate | None) -> dict[str, bytes]:
-    plots = {}
+def draw_findings(material: DayMaterial, certificate: Certificate | None, *, whole: bool) -> dict[str, bytes]:
+    """Draw what was found on a day: where whole pictures are drawn, and wherever there is a reason to look."""
+    plots: dict[str, bytes] = {}
+    if not whole and not _texts(material):
+        return plots
     if material.report is not None:
         plots[QUALITY] = draw_quality_day(material.report, material.instrument.name, material.day)
     if certificate is not None:

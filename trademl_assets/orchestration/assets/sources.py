@@ -11,7 +11,7 @@ from trademl_assets.orchestration.catalog import EXTERNAL_SERIES, RAW_DEPTH
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.metadata import Facts, table_facts
 from trademl_assets.orchestration.partitions import day_of, split_key
-from trademl_assets.order_book.plots import draw_raw_day
+from trademl_assets.order_book.plots import draw_raw_day, sketch_raw_day
 from trademl_assets.order_book.population import count_populated_levels
 from trademl_assets.sources.contract import extract_with_facts
 
@@ -41,7 +41,8 @@ def build_source_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
             work.writer.text("extraction", told, ".json", hashed=False)
             work.run.log_text(told, f"extraction/{work.key}.json")
         plot = draw_raw_day(rows, instrument.name, day_of(work.key)) if work.draws else b""
-        return table_facts(rows, numbers={"instants": rows["ts"].n_unique()}, plot=plot)
+        sketch = None if work.draws else sketch_raw_day(rows, day_of(work.key))
+        return table_facts(rows, numbers={"instants": rows["ts"].n_unique()}, plot=plot, sketch=sketch)
 
     def extract_series(work: Work) -> Facts:
         market = configuration.market
