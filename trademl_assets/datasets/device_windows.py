@@ -3,7 +3,6 @@
 The one module of this package that knows torch: whoever imports it trains.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.foundation.free_memory import free_host_bytes
 
 _CHUNK_BYTES = 1 << 26
 """Bytes that are staged on the host at a time while a stream moves to the device; changes nothing but the speed."""
@@ -36,7 +36,7 @@ def free_bytes(device: torch.device) -> int:
     """Free memory of a CUDA device, or of the host for any other."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return free_host_bytes()
 
 
 def needed_bytes(dataset: Dataset, streams: Sequence[str], *, scaling: bool) -> int:

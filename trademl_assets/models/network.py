@@ -60,6 +60,12 @@ class SegmentBatch:
         """Return the batch with the tensors of the host in page-locked memory, from which a GPU copies by itself."""
         return self._each(lambda tensor: tensor.pin_memory() if tensor.device.type == "cpu" else tensor)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tensors."""
+        held = (getattr(self, field.name) for field in fields(self))
+        return sum(value.nbytes for value in held if isinstance(value, Tensor))
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> "SegmentBatch":
         held: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         changed: dict[str, Any] = {name: change(value) for name, value in held.items() if isinstance(value, Tensor)}

@@ -150,11 +150,17 @@ class TrainedModel:
             SegmentFeed(dataset, networks[0], features),
             networks,
             part,
-            int(training["segments_per_step"]),
+            self._segments_together,
             on_stride_only=on_stride_only,
             every_label=every_label,
             grid=self.grid,
         )
+
+    @property
+    def _segments_together(self) -> int:
+        """Segments that are predicted together: as many as when the members were trained."""
+        parts = max(int(sidecar.get("parts_per_step", 1)) for _, sidecar in self.members)  # those of before do not say
+        return -(-int(self.members[0][1]["training"]["segments_per_step"]) // parts)
 
     def predict(
         self, dataset: Dataset, part: Part, *, on_stride_only: bool = True, every_label: bool = False

@@ -18,6 +18,7 @@ KEPT = 2
 _SUFFIX = ".ckpt"
 _KEY = "key.json"
 _RECOVERIES = "recoveries.json"
+_PARTS = "parts.json"
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
@@ -119,6 +120,16 @@ class CheckpointFolder:
         """How often the loss was not a number; it outlives a kill."""
         stated = self.folder / _RECOVERIES
         return int(read_json(stated)["recoveries"]) if stated.is_file() else 0
+
+    @property
+    def parts(self) -> int | None:
+        """Parts that a step is computed in, if that was settled; it outlives a kill, so that the bits stay the same."""
+        stated = self.folder / _PARTS
+        return int(read_json(stated)["parts"]) if stated.is_file() else None
+
+    def keep_parts(self, parts: int) -> None:
+        """Note in how many parts a step is computed."""
+        write_json(self.folder, _PARTS, {"parts": parts})
 
     def step_back(self, recoveries: int, begun: Path | None) -> None:
         """Note a recovery; leave out the checkpoint that was begun with, if the training got no further than it.

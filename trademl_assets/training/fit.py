@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 
@@ -21,18 +20,16 @@ from trademl_assets.datasets.weights import WeightParameters
 from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.models.answers import refuse_unanswered
 from trademl_assets.models.inputs import ModelInputs, inputs_of
-from trademl_assets.models.network import Network
 from trademl_assets.models.registry import ModelParameters
-from trademl_assets.scoring.temperature import ensemble_logits, temperature_log_loss
 from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets.training.artifact import load_network, predict_logits, read_sidecar, write_member
+from trademl_assets.training.artifact import load_network, read_sidecar, write_member
 from trademl_assets.training.class_grids import refuse_unsummable, with_chosen_classes
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.kept_features import DailyFeatures
 from trademl_assets.training.loss_parameters import keeps_probabilities
-from trademl_assets.training.losses import without_class_weights
 from trademl_assets.training.member import OnEpoch, Report, TrainedMember, build_network, train_member
 from trademl_assets.training.module import VALIDATION_LOG_LOSS
+from trademl_assets.training.outcome import PREDICTED, write_results
 from trademl_assets.training.parameters import TrainingSpec
 from trademl_assets.training.results import (
     CHECKPOINTS_FOLDER,
@@ -42,19 +39,10 @@ from trademl_assets.training.results import (
     SCHEMA_VERSION,
     SUMMARY_FILE,
     member_name,
-    prediction_schema,
     remove_files,
-    write_json,
-    write_predictions,
 )
 
 _GIGABYTE = 1e9
-
-_PREDICTED: dict[str, tuple[Part, ...]] = {
-    "fit": ("validation", "calibration", "test", "degradation"),
-    "search": ("validation",),
-}
-"""By mode; a part that the dataset does not have is passed over."""
 
 
 def fit_members(
@@ -97,22 +85,24 @@ def fit_members(
     features = DailyFeatures(learnt, network.step_features, spec.training.step_features_precision, kept=True)
     feed = SegmentFeed(learnt, network, features)
     most_bytes = round(spec.training.step_features_gigabytes * _GIGABYTE)
-    days = _days(feed, _PREDICTED[spec.mode])
+    days = _days(feed, PREDICTED[spec.mode])
     report(f"{spec.model_name} on {spec.experiment}: reads step features of {len(days)} days", {})
     features.prepare(days, lambda line: report(f"{spec.model_name} on {spec.experiment}: {line}", {}))
     features.shrink(most_bytes)
     members: list[TrainedMember] = []
+    training = spec.training
     for number, seed in enumerate(spec.seeds, start=1):
         found = read_sidecar(folder, seed)
         if found is not None and found["key"] == key:
             members.append(_restored(folder, found))
+            training = spec.training.in_parts(members[-1].parts)
             report(f"member {number}/{len(spec.seeds)} (seed {seed}) is already trained", {})
             continue
         member = train_member(
             model,
             inputs,
             feed,
-            spec.training,
+            training,
             seed=seed,
             folder=folder / CHECKPOINTS_FOLDER / str(seed),
             grid=grid,
@@ -123,6 +113,7 @@ def fit_members(
             on_epoch=on_epoch,
         )
         members.append(member)
+        training = spec.training.in_parts(member.parts)
         report(
             f"member {number}/{len(spec.seeds)} (seed {seed}): best epoch {member.best_epoch + 1} of "
             f"{len(member.epochs)}, validation log-loss {member.validation_log_loss:.4f} nats",
@@ -132,7 +123,7 @@ def fit_members(
             stated = _sidecar(spec, member, inputs, key, grid=grid, dataset_hash=dataset_hash)
             write_member(folder, member.network, seed, stated)
     if writes:
-        _write_results(folder, spec, dataset, feed, members, grid=grid)
+        write_results(folder, spec, dataset, feed, members, grid=grid)
         shutil.rmtree(folder / CHECKPOINTS_FOLDER, ignore_errors=True)
     features.release(most_bytes)
 
@@ -200,6 +191,7 @@ def _restored(folder: Path, sidecar: dict[str, Any]) -> TrainedMember:
         sidecar[VALIDATION_LOG_LOSS],
         None if weights is None else tuple(weights),
         sidecar["steps"],
+        sidecar["parts_per_step"],
     )
 
 
@@ -229,72 +221,7 @@ def _sidecar(
         "epochs": member.epochs,
         "best_epoch": member.best_epoch,
         "steps": member.steps,
+        "parts_per_step": member.parts,
         VALIDATION_LOG_LOSS: member.validation_log_loss,
         "torch": torch.__version__,
     }
-
-
-def _write_results(
-    folder: Path,
-    spec: TrainingSpec,
-    dataset: Dataset,
-    feed: SegmentFeed,
-    members: list[TrainedMember],
-    *,
-    grid: ClassGrid | None,
-) -> None:
-    segments, networks = spec.training.segments_per_step, [member.network for member in members]
-    samples, there = dataset.index["sample"].to_numpy(), set(dataset.index["part"].unique())
-    frames, log_loss = [], {}
-    for part in (each for each in _PREDICTED[spec.mode] if each in there):
-        rows = predict_logits(feed, networks, part, segments, on_stride_only=True, grid=grid)
-        labels = dataset.index["label"].to_numpy()[rows[0].positions]
-        ensemble = ensemble_logits(_without_class_weights(np.stack([each.logits for each in rows]), members))
-        log_loss[part] = temperature_log_loss(ensemble, labels, 1.0)
-        frames += [
-            _frame(samples[each.positions], member.seed, each.logits)
-            for member, each in zip(members, rows, strict=True)
-        ]
-    write_predictions(folder, predictions := pl.concat(frames))
-    write_json(folder, HISTORY_FILE, {str(member.seed): member.epochs for member in members})
-    write_json(
-        folder,
-        SUMMARY_FILE,
-        {
-            "mode": spec.mode,
-            "model_name": spec.model_name,
-            "experiment": spec.experiment,
-            "members": [
-                {
-                    "seed": member.seed,
-                    "epochs": len(member.epochs),
-                    "best_epoch": member.best_epoch,
-                    VALIDATION_LOG_LOSS: member.validation_log_loss,
-                }
-                for member in members
-            ],
-            "ensemble_validation_log_loss": log_loss["validation"],
-            "trainable_parameters": _trainable(members[0].network),
-            "streams": list(members[0].network.streams),
-            "classes": dataset.classes,
-            "predictions": predictions.height,
-            "class_weights": members[0].class_weights,
-            "keeps_probabilities": keeps_probabilities(spec.training.loss),
-        },
-    )
-
-
-def _without_class_weights(logits: NDArray[np.float64], members: list[TrainedMember]) -> NDArray[np.float64]:
-    """(members, N, C) logits as predicted, the shift by the loss's class weights taken out."""
-    undone: NDArray[np.float64] = without_class_weights(torch.from_numpy(logits), members[0].class_weights).numpy()
-    return undone
-
-
-def _frame(samples: NDArray[np.int64], seed: int, logits: NDArray[np.float64]) -> pl.DataFrame:
-    columns = {f"logit_{number}": logits[:, number] for number in range(logits.shape[1])}
-    values = {"sample": samples, "member": np.full(len(samples), seed, np.int32), **columns}
-    return pl.DataFrame(values, schema=prediction_schema(logits.shape[1]))
-
-
-def _trainable(network: Network) -> int:
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -69,6 +69,11 @@ class HeldFeatures:
         out.copy_(self._values[at : at + last_step - first_step])
 
 
+def held_bytes(source: DailySource, days: NDArray[np.int64]) -> int:
+    """Bytes that the features of days take where they are held."""
+    return len(days) * source.day(int(days[0])).nbytes
+
+
 def held_where(
     place: FeaturesPlace,
     source: DailySource,
@@ -93,7 +98,7 @@ def held_where(
     """
     if place == "host" or (place == "auto" and device.type != "cuda"):
         return False
-    needed, free = len(days) * source.day(int(days[0])).nbytes, free_bytes(device)
+    needed, free = held_bytes(source, days), free_bytes(device)
     if needed <= share * free and not workers:
         return True
     if place == "auto":

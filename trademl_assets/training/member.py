@@ -28,8 +28,15 @@ from trademl_assets.training.loss_parameters import Loss
 from trademl_assets.training.losses import fit_class_weights
 from trademl_assets.training.module import FeedModule, MemberModule
 from trademl_assets.training.parameters import TrainingParameters
+from trademl_assets.training.parts import Sizing, settled
 from trademl_assets.training.resume import ResumeCallback
-from trademl_assets.training.trainer import build_stopping, build_trainer, draw_apart, join_processes, prepare_network
+from trademl_assets.training.trainer import (
+    build_stopping,
+    build_trainer,
+    draw_apart,
+    of_the_first,
+    prepare_network,
+)
 
 Report = Callable[[str, dict[str, Any]], None]
 OnEpoch = Callable[[int, float], None]
@@ -47,6 +54,7 @@ class TrainedMember:
         validation_log_loss: Their validation log-loss in nats.
         class_weights: Of the loss, which shift the probabilities; None where it has none.
         steps: Steps of optimisation that were made.
+        parts: Parts that each of them was computed in.
     """
 
     seed: int
@@ -56,6 +64,7 @@ class TrainedMember:
     validation_log_loss: float
     class_weights: tuple[float, ...] | None
     steps: int
+    parts: int
 
 
 def build_network(model: ModelParameters, inputs: ModelInputs) -> Network:
@@ -101,8 +110,19 @@ def train_member(
         ConfigError: Model, dataset and parameters do not fit.
     """
     checkpoints = CheckpointFolder(folder, f"{key}, {processes} processes, torch {torch.__version__}")
+    of_the_first(processes, checkpoints.prepare)
+    weights = training_class_weights(parameters.loss, feed, inputs.classes)
+    sizing = Sizing(
+        lambda: uncompiled_network(model, inputs, parameters),
+        feed,
+        parameters,
+        weights,
+        grid,
+        processes,
+    )
+    parameters = settled(sizing, checkpoints, report)
     while True:
-        attempt = _Attempt(model, inputs, feed, parameters, seed=seed, grid=grid)
+        attempt = _Attempt(model, inputs, feed, parameters, seed=seed, grid=grid, weights=weights)
         try:
             return attempt.run(checkpoints, processes, position, report=report, on_epoch=on_epoch)
         except NotFiniteError as error:
@@ -127,6 +147,7 @@ class _Attempt:
         *,
         seed: int,
         grid: ClassGrid | None,
+        weights: tuple[float, ...] | None,
     ) -> None:
         seed_everything(seed, verbose=False)
         self._seed = seed
@@ -134,7 +155,7 @@ class _Attempt:
         self._network = build_network(model, inputs)
         prepare_network(self._network, parameters)
         self._data = FeedModule(feed, parameters, seed)
-        self._weights = training_class_weights(parameters.loss, feed, inputs.classes)
+        self._weights = weights
         steps = self._data.steps_per_epoch * parameters.max_epochs
         self.module = MemberModule(self._network, parameters, steps, self._weights, grid)
         self.begun: Path | None = None
@@ -162,7 +183,7 @@ class _Attempt:
             *position,
             every_seconds=parameters.progress_seconds,
             steps_per_epoch=self._data.steps_per_epoch,
-            parts_per_step=parameters.parts_per_step,
+            parts_per_step=parameters.parts,
         )
         watching: list[Callback] = [] if average is None else [average]
         watching += [*build_stopping(parameters), best, history, progress, resume, EpochCallback(on_epoch)]
@@ -170,7 +191,9 @@ class _Attempt:
         self.is_first_process = trainer.is_global_zero
         if self.is_first_process:
             checkpoints.prepare()
-        self.begun, self.module.recoveries = _where_it_stood(checkpoints, report, processes)
+        self.begun, self.module.recoveries = of_the_first(
+            processes, lambda: (checkpoints.latest(lambda line: report(line, {})), checkpoints.recoveries)
+        )
         if self.begun is not None:
             report(f"member {position[0]}/{position[1]} (seed {self._seed}): goes on from {self.begun.stem}", {})
         draw_apart(self._seed, trainer.global_rank)
@@ -187,19 +210,15 @@ class _Attempt:
             validation_log_loss=best.score,
             class_weights=self._weights,
             steps=trainer.global_step,
+            parts=parameters.parts,
         )
 
 
-def _where_it_stood(checkpoints: CheckpointFolder, report: Report, processes: int) -> tuple[Path | None, int]:
-    """Return the checkpoint to go on from and the recoveries so far: what the first process finds, for all."""
-    if processes == 1:
-        return checkpoints.latest(lambda line: report(line, {})), checkpoints.recoveries
-    join_processes()
-    found: list[Any] = [None, 0]
-    if torch.distributed.get_rank() == 0:
-        found = [checkpoints.latest(lambda line: report(line, {})), checkpoints.recoveries]
-    torch.distributed.broadcast_object_list(found)
-    return found[0], found[1]
+def uncompiled_network(model: ModelParameters, inputs: ModelInputs, parameters: TrainingParameters) -> Network:
+    """Build a network as it is trained, but not compiled: that would take longer than what it is asked for."""
+    network = build_network(model, inputs)
+    prepare_network(network, parameters.model_copy(update={"compile": False}))
+    return network
 
 
 def training_class_weights(loss: Loss, feed: SegmentFeed, classes: int) -> tuple[float, ...] | None:

@@ -26,7 +26,7 @@ VALIDATION_LOG_LOSS = "validation_log_loss"
 VALIDATION_ACCURACY = "validation_accuracy"
 TRAINING_LOSS = "training_loss"
 
-_PRODUCTS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRODUCTS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Of products of matrices."""
 
 
@@ -71,7 +71,7 @@ class MemberModule(LightningModule):
         Raises:
             NotFiniteError: The loss is not a number, in this process or in another.
         """
-        shares = self.trainer.world_size * self._stated.parts_per_step
+        shares = self.trainer.world_size * self._stated.parts
         loss = weighted_mean(self._loss(self.network, batch), batch, shares)
         require_finite(loss, "loss", f"epoch {self.current_epoch}, step {batch_index}", self.trainer.world_size)
         losses, weights = self.training_sums
@@ -147,6 +147,11 @@ class MemberModule(LightningModule):
         return float(summed[0]), float(summed[1])
 
 
+def batch_precision(feed: SegmentFeed, precision: Precision) -> torch.dtype:
+    """Return at which precision steps are laid: that of products, where a network reads them by nothing else."""
+    return PRODUCTS[precision] if feed.reads_steps_in_products else torch.float32
+
+
 class FeedModule(LightningDataModule):
     """The feed as Lightning asks for it; training batches are laid anew for each epoch.
 
@@ -159,11 +164,11 @@ class FeedModule(LightningDataModule):
     def __init__(self, feed: SegmentFeed, parameters: TrainingParameters, seed: int) -> None:
         super().__init__()
         self._feed = feed
-        self._size = parameters.segments_per_step
-        self._pace = Pace(self._size, parameters.parts_per_step, parameters.steps_per_epoch_at_most)
+        self._together = parameters.segments_together
+        self._pace = Pace(parameters.segments_per_step, parameters.parts, parameters.steps_per_epoch_at_most)
         self._workers = parameters.workers
         self._place, self._share = parameters.step_features_on, parameters.device_memory_share
-        self._dtype = _PRODUCTS[parameters.precision] if feed.reads_steps_in_products else torch.float32
+        self._dtype = batch_precision(feed, parameters.precision)
         self._seed = seed
         self._training = feed.stretches("train", on_stride_only=False, every_label=True)
         self._held_out = feed.stretches("validation", on_stride_only=True, every_label=True)
@@ -218,7 +223,7 @@ class FeedModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of validation."""
-        held_out = HeldOut(self._feed, self._held_out, self._size, self._dtype)
+        held_out = HeldOut(self._feed, self._held_out, self._together, self._dtype)
         return loader(held_out, is_pinned=self._on_card)
 
     @property

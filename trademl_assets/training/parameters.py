@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from trademl_assets.datasets.class_boundaries import Boundaries
+from trademl_assets.foundation.errors import TrainingError
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.training.loss_parameters import Loss, stated_class_weights
 from trademl_assets.training.optimiser_parameters import (
@@ -58,7 +59,9 @@ class TrainingParameters(Parameters):
         max_epochs: Passes over the training segments, each at one random phase.
         steps_per_epoch_at_most: Steps of optimisation after which a pass ends; null for none.
         segments_per_step: Segments whose decisions make one step of optimisation.
-        parts_per_step: Parts that a step is computed in, one after the other, so that less memory is needed.
+        parts_per_step: Parts that a step is computed in, one after the other, so that less memory is needed; `auto`
+            measures the memory of a step and takes the fewest parts that fit.
+        step_memory_share: Most of the free memory that a part may take where `auto` chooses, within 0..1.
         recompute_activations: Whether activations are computed again for the gradient rather than kept.
         weight_average_decay: Of the exponential moving average of weights that is validated and kept; null for none.
         class_grid: Name of the classes that a network learns in place of its dataset's; null for those of the dataset.
@@ -90,7 +93,8 @@ class TrainingParameters(Parameters):
     max_epochs: Annotated[int, Field(ge=1)]
     steps_per_epoch_at_most: Annotated[int, Field(ge=1)] | None
     segments_per_step: Annotated[int, Field(ge=1)]
-    parts_per_step: Annotated[int, Field(ge=1)]
+    parts_per_step: Annotated[int, Field(ge=1)] | Literal["auto"]
+    step_memory_share: Annotated[float, Field(gt=0, le=1)]
     recompute_activations: bool
     weight_average_decay: Annotated[float, Field(gt=0, lt=1)] | None
     class_grid: str | None
@@ -119,6 +123,26 @@ class TrainingParameters(Parameters):
                 "taken out of another's, give one of them only"
             )
         return self
+
+    @property
+    def parts(self) -> int:
+        """Parts that a step is computed in.
+
+        Raises:
+            TrainingError: They were not settled yet.
+        """
+        if self.parts_per_step == "auto":
+            raise TrainingError("parts_per_step is auto and was not measured yet -> choose the parts before training")
+        return self.parts_per_step
+
+    @property
+    def segments_together(self) -> int:
+        """Segments that are computed together where nothing is learnt: those of a part, over all processes."""
+        return -(-self.segments_per_step // self.parts)
+
+    def in_parts(self, parts: int) -> Self:
+        """Return the same with the parts of a step settled."""
+        return self.model_copy(update={"parts_per_step": parts})
 
     def what_decides(self) -> dict[str, Any]:
         """Return what the weights follow from, as plain values; of class grids the chosen one alone."""

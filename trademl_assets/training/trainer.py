@@ -1,9 +1,10 @@
 """Lightning's trainer and what it needs of the machine: device, precision, processes, early stopping."""
 
 import functools
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from trademl_assets.training.checkpoints import DurableCheckpointIO
 from trademl_assets.training.module import VALIDATION_ACCURACY, VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import Devices, TrainingParameters
 
+T = TypeVar("T")
 _NAMED_FOLDERS = 3
 _PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
@@ -46,7 +48,7 @@ def build_trainer(parameters: TrainingParameters, folder: Path, callbacks: list[
         strategy="ddp" if processes > 1 else "auto",
         precision=_PRECISIONS[parameters.precision],
         max_epochs=parameters.max_epochs,
-        accumulate_grad_batches=parameters.parts_per_step,
+        accumulate_grad_batches=parameters.parts,
         callbacks=callbacks,
         plugins=[DurableCheckpointIO()],
         default_root_dir=folder,
@@ -96,6 +98,14 @@ def build_stopping(parameters: TrainingParameters) -> list[Callback]:
     return stopping
 
 
+def root_device(parameters: TrainingParameters) -> torch.device:
+    """Return the device that this process trains on."""
+    if accelerator(parameters.devices) == "cpu":
+        return torch.device("cpu")
+    together = torch.distributed.is_initialized()
+    return torch.device("cuda", torch.distributed.get_node_local_rank() if together else 0)
+
+
 def prepare_network(network: Network, parameters: TrainingParameters) -> None:
     """Compile a network, or let it compute activations again for the gradient, where that is asked for.
 
@@ -122,6 +132,27 @@ def draw_apart(seed: int, rank: int) -> None:
     """
     if rank:
         torch.manual_seed(int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint32)[0]))
+
+
+def of_the_first(processes: int, find: Callable[[], T]) -> T:
+    """Return what the first of the processes that train together finds."""
+    if processes == 1:
+        return find()
+    join_processes()
+    found: list[Any] = [find() if torch.distributed.get_rank() == 0 else None]
+    torch.distributed.broadcast_object_list(found)
+    answer: T = found[0]
+    return answer
+
+
+def of_all(processes: int, own: T) -> list[T]:
+    """Return what each of the processes that train together found."""
+    if processes == 1:
+        return [own]
+    join_processes()
+    found: list[Any] = [None] * processes
+    torch.distributed.all_gather_object(found, own)
+    return found
 
 
 def join_processes() -> None:

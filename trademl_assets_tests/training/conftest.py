@@ -203,6 +203,7 @@ def training_values(**changes: Any) -> dict[str, Any]:
         "steps_per_epoch_at_most": None,
         "segments_per_step": 2,
         "parts_per_step": 1,
+        "step_memory_share": 0.5,
         "recompute_activations": False,
         "weight_average_decay": None,
         "class_grid": None,

@@ -74,7 +74,7 @@ def together(store: ArtifactStore, tmp_path_factory: pytest.TempPathFactory) -> 
     training = {**SMALL, "segments_per_step": 3, "max_epochs": 2, "checkpoint_every_steps": 1}
     folder = tmp_path_factory.mktemp("together")
     calm = {"training": training, "model": without_dropout()}
-    several = {"training": training, "processes": 2}
+    several = {"training": {**training, "parts_per_step": "auto", "step_memory_share": 1e-9}, "processes": 2}
     parts = {**calm, "training": {**training, "parts_per_step": 2}}
     cases = [calm, {**calm, "processes": 2}, several, {**several, "bomb": ["step", 4]}, parts]
     return folder, run_rig(store, folder, cases)
