@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,19 @@ def test_batches_are_pinned_for_a_card(feed: SegmentFeed) -> None:
     batch = feed.batch(feed.stretches("validation", on_stride_only=True)[:2]).pin_memory()
     assert batch.steps.is_pinned()
     assert batch.labels.is_pinned()
+
+
+def test_parts_that_were_chosen_by_measuring_take_what_was_foretold(train: Trainer) -> None:
+    lines: list[str] = []
+    steps = {"parts_per_step": "auto", "segments_per_step": 4}
+    whole = train({}, "whole", lambda line, _facts: lines.append(line), **steps)
+    said = next(float(found[1]) for line in lines if (found := re.search(r"segment\(s\) take (\S+) GB", line)))
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    train({}, "again", **steps)
+    assert said * 1e9 == pytest.approx(torch.cuda.max_memory_allocated() - before, rel=0.25, abs=4e6)
+    parts = train({}, "parts", step_memory_share=1e-9, **steps)
+    assert (whole.parts, parts.parts) == (1, 4)
 
 
 def test_progress_tells_the_memory_of_the_card(train: Trainer) -> None:
