@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trademl_assets.foundation.errors import ConfigError, TradeMLError, TrainingError, TrainingTimeoutError
+from trademl_assets.storage.holding import hold_folder
 from trademl_assets.training.leases import Cards, shown
 from trademl_assets.training.parameters import Devices, TrainingSpec
 from trademl_assets.training.prediction_spec import PredictionSpec
@@ -67,9 +68,9 @@ def launch_training(
         ConfigError: Model and dataset do not fit.
     """
     folder = Path(spec.output_folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_files(folder, (FAILURE_FILE, SUMMARY_FILE))
-    write_json(folder, SPEC_FILE, spec.model_dump(mode="json"))
+    with hold_folder(folder):  # with the specification in it, nobody takes it for what a trial has left
+        remove_files(folder, (FAILURE_FILE, SUMMARY_FILE))
+        write_json(folder, SPEC_FILE, spec.model_dump(mode="json"))
     logs = folder / LOGS_FOLDER
     shutil.rmtree(logs, ignore_errors=True)
     command = build_command(folder / SPEC_FILE, count_processes(spec.training.devices, cards), logs)

@@ -1,8 +1,8 @@
 """Trains a trial's models in this process, one a window, and judges them on validation. Imports torch."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from trademl_assets.scoring.direction import direction_log_losses, up_shares
 from trademl_assets.scoring.excess import excess_calibration_error
 from trademl_assets.scoring.metrics import evaluate, log_losses
 from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.storage.holding import hold_folder, remove_unheld
 from trademl_assets.training.artifact import load_model
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.epochs import HeldOut
@@ -29,7 +30,7 @@ from trademl_assets.training.fit import fit_members, view_of_data
 from trademl_assets.training.losses import without_class_weights
 from trademl_assets.training.module import VALIDATION_LOG_LOSS
 from trademl_assets.training.parameters import TrainingSpec
-from trademl_assets.training.results import HISTORY_FILE, PREDICTIONS_FILE, SUMMARY_FILE, read_json
+from trademl_assets.training.results import HISTORY_FILE, PREDICTIONS_FILE, SPEC_FILE, SUMMARY_FILE, read_json
 from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.template import TrainingTemplate
 from trademl_assets.tuning.work import Outcome, Tell
@@ -96,10 +97,13 @@ class TrainedTrials:
         judged: list[_Window] = []
         losses: list[float] = []
         try:
-            for number, spec in enumerate(specs):
-                window = self._train(spec, _Mean(tuple(losses), number * self._stated_epochs, tell))
-                judged.append(window)
-                losses.append(float(log_losses(window.probabilities, window.labels).mean()))
+            with ExitStack() as held:
+                for spec in specs:
+                    held.enter_context(hold_folder(Path(spec.output_folder)))
+                for number, spec in enumerate(specs):
+                    window = self._train(spec, _Mean(tuple(losses), number * self._stated_epochs, tell))
+                    judged.append(window)
+                    losses.append(float(log_losses(window.probabilities, window.labels).mean()))
         except BaseException:
             _remove(specs)
             raise
@@ -195,7 +199,7 @@ class _Mean:
 
 def _remove(specs: Sequence[TrainingSpec]) -> None:
     for spec in specs:
-        shutil.rmtree(spec.output_folder, ignore_errors=True)
+        remove_unheld(Path(spec.output_folder), unless=SPEC_FILE)
 
 
 def last_folds(dataset: Dataset, n_windows: int | None) -> tuple[int | None, ...]:

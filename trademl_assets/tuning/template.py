@@ -15,6 +15,7 @@ from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.launch import count_processes
 from trademl_assets.training.leases import Cards
 from trademl_assets.training.parameters import TrainingParameters, TrainingSpec
+from trademl_assets.tuning.remains import SCRATCH
 from trademl_assets.tuning.space import apply_overrides
 
 _FOLDER_DIGITS = 16
@@ -96,7 +97,7 @@ class TrainingTemplate(Parameters):
             model=parameters["model"],
             training=training,
             seeds=training.seeds if mode == "fit" else training.seeds[:1],
-            output_folder=str(store.layout.scratch_folder("training", f"{self.key}|{name[:_FOLDER_DIGITS]}")),
+            output_folder=str(store.layout.scratch_folder(SCRATCH, f"{self.key}|{name[:_FOLDER_DIGITS]}")),
             mode=mode,
             fold=fold,
             weights=weights,

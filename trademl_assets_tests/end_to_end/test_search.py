@@ -52,3 +52,10 @@ def test_the_best_trial_is_named_and_its_values_are_those_of_the_model(finished:
     assert best["loss"] == trials["loss"].min() == manifest.notes["best_value"]
     sidecar = finished.store.read_json("trained_model", KEY, "member_1_sidecar")
     assert sidecar["model"]["history"]["width"] == best["model.history.width"]
+
+
+def test_no_trial_and_no_training_leaves_files_of_its_own_behind(finished: Site):
+    scratch = finished.store.layout.root / "scratch"
+    assert (scratch / "training" / "demo" / "dual_channel").is_dir()
+    assert not [path for path in (scratch / "training").glob("*/*/*") if path.is_dir()]
+    assert (scratch / "hyperparameter_study" / "demo" / "dual_channel" / "study.db").is_file()

@@ -19,10 +19,8 @@ from trademl_assets.datasets.windows import open_dataset
 from trademl_assets.foundation.errors import ConfigError, StorageError
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.locking import locked_if_free
-from trademl_assets.training.launch import launch_training
 from trademl_assets.training.leases import Cards
 from trademl_assets.training.results import SUMMARY_FILE, read_json
-from trademl_assets.training.run import main
 from trademl_assets.tuning.objective import TrainedTrials
 from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.study import StudyResult, run_study
@@ -105,15 +103,6 @@ def test_class_weights_of_the_loss_are_taken_out_before_a_trial_is_judged(
     assert found.best_value == pytest.approx(
         read_json(trained / SUMMARY_FILE)["ensemble_validation_log_loss"], rel=1e-6
     )
-
-
-def test_the_final_training_takes_over_what_the_best_trial_trained(market: ArtifactStore, tmp_path: Path) -> None:
-    found = in_this_process(market, tmp_path, parameters(n_trials=1))
-    final = template(market).specify(found.best_parameters, mode="fit")
-    member = Path(final.output_folder) / "member_1.safetensors"
-    trained_at = member.stat().st_mtime_ns
-    launch_training(final, runner=lambda command, _environment: main([command[-1]]))
-    assert member.stat().st_mtime_ns == trained_at
 
 
 def test_trials_take_one_device_where_the_final_training_takes_two(market: ArtifactStore) -> None:

@@ -17,8 +17,9 @@ from trademl_assets.orchestration.progress import LOGGER
 from trademl_assets.orchestration.report_material import learning_curves
 from trademl_assets.orchestration.resources.compute import GPU_POOL
 from trademl_assets.orchestration.specifications import specify
-from trademl_assets.training.launch import launch_training, remove_scratch
+from trademl_assets.training.launch import launch_training
 from trademl_assets.training.results import HISTORY_FILE, collect_training, followed, member_name, read_json
+from trademl_assets.tuning.remains import remove_trained
 
 
 def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
@@ -33,7 +34,7 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
                 spec, runner=processes.runner(work.context), on_progress=LOGGER.info, cards=processes.cards
             )
         summary = collect_training(work.writer, result.folder)
-        work.afterwards(lambda: remove_scratch(result.folder))
+        work.afterwards(lambda: remove_trained(work.store, work.key, result.folder))
         work.run.log_parameters({"model": spec.model, "training": spec.training.model_dump(mode="json")})
         _log_model(work, result.folder, [member["seed"] for member in summary["members"]])
         history = read_json(result.folder / HISTORY_FILE)

@@ -1,6 +1,7 @@
 """hyperparameter_study: trials of a search over a model's parameters, each a training of its own."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ from trademl_assets.orchestration.resources.compute import GPU_POOL
 from trademl_assets.orchestration.specifications import training_template
 from trademl_assets.tuning.parameters import StudyParameters
 from trademl_assets.tuning.pictures import draw_study
+from trademl_assets.tuning.remains import hold_trials, remove_losers
 from trademl_assets.tuning.study import StudyResult, run_study
 from trademl_assets.tuning.tables import FIXED
 from trademl_assets.tuning.workers import WorkerProcesses
@@ -34,16 +36,18 @@ def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         template = training_template(configuration, work.store, work.key)
         scratch = work.store.layout.scratch_folder(HYPERPARAMETER_STUDY.name, work.key)
         dataset = work.store.require(DATASET.name, split_key(work.key)[0]).content_hash
-        result = run_study(
-            parameters,
-            template.searchable,
-            scratch,
-            f"{dataset}:{TRAINED_MODEL.code_version}",
-            WorkerProcesses(
-                template, parameters, scratch, LOGGER.info, cards=work.resource("training_processes").cards
-            ),
-            subject=work.key,
-        )
+        cards = work.resource("training_processes").cards
+        with hold_trials(work.store, work.key):
+            result = run_study(
+                parameters,
+                template.searchable,
+                scratch,
+                f"{dataset}:{TRAINED_MODEL.code_version}",
+                WorkerProcesses(template, parameters, scratch, LOGGER.info, cards=cards),
+                subject=work.key,
+            )
+        final = template.specify(result.best_parameters, mode="fit").output_folder
+        work.afterwards(lambda: remove_losers(work.store, work.key, Path(final)))
         _write(work, result)
         _track(work, result, parameters)
         counts = dict(result.trials["state"].value_counts().iter_rows())
