@@ -16,6 +16,7 @@ from torch import Tensor
 from trademl_assets.foundation.progress import readable_seconds
 from trademl_assets.models.network import SegmentBatch
 from trademl_assets.training.module import TRAINING_LOSS, VALIDATION_ACCURACY, VALIDATION_LOG_LOSS, MemberModule
+from trademl_assets.training.parameters import KeptEpoch
 
 _GIGABYTE = 1e9
 
@@ -31,24 +32,26 @@ class AveragedWeights(EMAWeightAveraging):
         return dict(module.network.state_dict())
 
 
-class BestWeights(Callback):
-    """Keeps the weights with the least validation log-loss; they travel in the checkpoints.
+class KeptWeights(Callback):
+    """Keeps the weights of one epoch, with the least validation log-loss or the last; they travel in the checkpoints.
 
     Args:
         average: Whose weights are kept where there is one.
+        which: Of which epoch.
     """
 
-    def __init__(self, average: AveragedWeights | None) -> None:
+    def __init__(self, average: AveragedWeights | None, which: KeptEpoch) -> None:
         self._average = average
+        self._which = which
         self.epoch = -1
         self.score = float("inf")
         self.weights: dict[str, Tensor] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the weights that were just validated, if they are the best so far."""
+        """Take the weights that were just validated, if they are the best so far or the last shall be kept."""
         assert isinstance(pl_module, MemberModule)  # noqa: S101 -- the only module that is trained
         score = float(trainer.callback_metrics[VALIDATION_LOG_LOSS])
-        if score < self.score:
+        if self._which == "last" or score < self.score:
             weights = pl_module.network.state_dict() if self._average is None else self._average.weights()
             self.weights = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
             self.epoch, self.score = trainer.current_epoch, score

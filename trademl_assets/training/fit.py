@@ -115,7 +115,7 @@ def fit_members(
         members.append(member)
         training = spec.training.in_parts(member.parts)
         report(
-            f"member {number}/{len(spec.seeds)} (seed {seed}): best epoch {member.best_epoch + 1} of "
+            f"member {number}/{len(spec.seeds)} (seed {seed}): weights of epoch {member.best_epoch + 1} of "
             f"{len(member.epochs)}, validation log-loss {member.validation_log_loss:.4f} nats",
             {"member": number, VALIDATION_LOG_LOSS: member.validation_log_loss},
         )

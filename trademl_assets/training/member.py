@@ -16,9 +16,9 @@ from trademl_assets.models.network import Network
 from trademl_assets.models.registry import MODELS, ModelParameters
 from trademl_assets.training.callbacks import (
     AveragedWeights,
-    BestWeights,
     EpochCallback,
     HistoryCallback,
+    KeptWeights,
     ProgressCallback,
 )
 from trademl_assets.training.checkpoints import CheckpointFolder
@@ -44,13 +44,13 @@ OnEpoch = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class TrainedMember:
-    """A member with its best weights.
+    """A member with the weights that were kept.
 
     Attributes:
         seed: Its seed.
         network: The network, on the CPU, in evaluation mode.
         epochs: One row of metrics an epoch.
-        best_epoch: Epoch whose weights these are.
+        best_epoch: Epoch whose weights these are: the best by validation, or the last where that is asked for.
         validation_log_loss: Their validation log-loss in nats.
         class_weights: Of the loss, which shift the probabilities; None where it has none.
         steps: Steps of optimisation that were made.
@@ -87,7 +87,7 @@ def train_member(
     report: Report = lambda _line, _facts: None,
     on_epoch: OnEpoch = lambda _epoch, _loss: None,
 ) -> TrainedMember:
-    """Train a member and restore the weights with the least validation log-loss.
+    """Train a member and restore the weights of the epoch that is kept.
 
     The same inputs, seed and threads give the same bits.
 
@@ -174,7 +174,7 @@ class _Attempt:
         average = None
         if parameters.weight_average_decay is not None:
             average = AveragedWeights(decay=parameters.weight_average_decay)
-        history, best = HistoryCallback(), BestWeights(average)
+        history, kept = HistoryCallback(), KeptWeights(average, parameters.kept_epoch)
         resume = ResumeCallback(
             checkpoints, parameters.checkpoint_every_steps, parameters.not_a_number.learning_rate_factor
         )
@@ -186,7 +186,7 @@ class _Attempt:
             parts_per_step=parameters.parts,
         )
         watching: list[Callback] = [] if average is None else [average]
-        watching += [*build_stopping(parameters), best, history, progress, resume, EpochCallback(on_epoch)]
+        watching += [*build_stopping(parameters), kept, history, progress, resume, EpochCallback(on_epoch)]
         trainer = build_trainer(parameters, checkpoints.folder, watching, processes)
         self.is_first_process = trainer.is_global_zero
         if self.is_first_process:
@@ -201,13 +201,13 @@ class _Attempt:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches come ready-made
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
             trainer.fit(self.module, datamodule=self._data, ckpt_path=self.begun, weights_only=True)
-        self._network.load_state_dict(best.weights)
+        self._network.load_state_dict(kept.weights)
         return TrainedMember(
             seed=self._seed,
             network=self._network.cpu().eval(),
             epochs=history.epochs,
-            best_epoch=best.epoch,
-            validation_log_loss=best.score,
+            best_epoch=kept.epoch,
+            validation_log_loss=kept.score,
             class_weights=self._weights,
             steps=trainer.global_step,
             parts=parameters.parts,

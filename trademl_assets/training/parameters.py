@@ -24,6 +24,7 @@ Devices = Literal["auto", "cpu", "1", "2"]
 Precision = Literal["fp32", "bf16", "fp16"]
 KeptPrecision = Literal["fp32", "fp16"]
 FeaturesPlace = Literal["auto", "host", "device"]
+KeptEpoch = Literal["best", "last"]
 WITHOUT_EFFECT = frozenset(
     {
         "workers",
@@ -64,6 +65,7 @@ class TrainingParameters(Parameters):
         step_memory_share: Most of the free memory that a part may take where `auto` chooses, within 0..1.
         recompute_activations: Whether activations are computed again for the gradient rather than kept.
         weight_average_decay: Of the exponential moving average of weights that is validated and kept; null for none.
+        kept_epoch: Whose weights are the model's: of the `best` epoch by validation log-loss, or of the `last`.
         class_grid: Name of the classes that a network learns in place of its dataset's; null for those of the dataset.
             What it forecasts is summed to the dataset's classes, on which it is validated, calibrated and judged.
         class_grids: Such classes by name, cut as `labels.parameters.boundaries` of a dataset are.
@@ -97,6 +99,7 @@ class TrainingParameters(Parameters):
     step_memory_share: Annotated[float, Field(gt=0, le=1)]
     recompute_activations: bool
     weight_average_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    kept_epoch: KeptEpoch
     class_grid: str | None
     class_grids: dict[Annotated[str, Field(min_length=1)], Boundaries]
     loss: Loss

@@ -206,6 +206,7 @@ def training_values(**changes: Any) -> dict[str, Any]:
         "step_memory_share": 0.5,
         "recompute_activations": False,
         "weight_average_decay": None,
+        "kept_epoch": "best",
         "class_grid": None,
         "class_grids": {},
         "loss": {"kind": "cross_entropy", "class_weights": None, "label_smoothing": 0.0},

@@ -66,6 +66,18 @@ def test_the_best_weights_are_restored_not_the_last(
     assert validation_log_loss(feed, member, dataset) == pytest.approx(min(losses), abs=1e-5)
 
 
+def test_the_last_weights_are_kept_where_that_is_asked_for(
+    inputs: ModelInputs, feed: SegmentFeed, dataset: Dataset, tmp_path: Path
+) -> None:
+    rates = {**training_of().optimiser.model_dump(mode="json"), "learning_rate": 0.3}
+    stated = {"max_epochs": 9, "optimiser": rates, "schedule": {"kind": "constant"}, "kept_epoch": "last"}
+    member = train(inputs, feed, tmp_path, **stated)
+    losses = [row["validation_log_loss"] for row in member.epochs]
+    assert losses[-1] > min(losses)
+    assert (member.best_epoch, member.validation_log_loss) == (len(losses) - 1, losses[-1])
+    assert validation_log_loss(feed, member, dataset) == pytest.approx(losses[-1], abs=1e-5)
+
+
 def test_averaged_weights_are_those_validated_and_kept(
     inputs: ModelInputs, feed: SegmentFeed, dataset: Dataset, tmp_path: Path
 ) -> None:

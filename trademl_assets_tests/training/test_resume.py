@@ -18,6 +18,7 @@ SMALL = {"segments_per_step": 1, "max_epochs": 3, "checkpoint_every_steps": 3, "
 AVERAGED = {**SMALL, "weight_average_decay": 0.9, "checkpoint_every_steps": 4}
 PLATEAU = {
     **SMALL,
+    "kept_epoch": "last",
     "schedule": {
         "kind": "reduce_on_plateau",
         "factor": 0.5,
