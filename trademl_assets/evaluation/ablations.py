@@ -74,6 +74,10 @@ class AblationStudy:
     decisions: int
     confidence: float
 
+    def facts(self) -> dict[str, Any]:
+        """Return everything beside the table, as JSON."""
+        return {"reference": self.reference, "decisions": self.decisions, "confidence": self.confidence}
+
 
 def tabulate_divergences(predictions: pl.DataFrame, optimum: Mapping[str, Floats]) -> pl.DataFrame:
     """KL(p*||q) in nats at every test decision in time order: sample, and a column for each of `divergences`.

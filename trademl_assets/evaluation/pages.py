@@ -25,7 +25,7 @@ def render_page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "signed": _signed, "setting": _setting, "p": _p_text}
-    environment.filters |= {"share": _share, "figure": _figure, "ends": _ends}
+    environment.filters |= {"share": _share, "figure": _figure, "ends": _ends, "bounds": _bounds}
     return environment.get_template(template).render(values)
 
 
@@ -67,6 +67,12 @@ def _share(value: float | None, digits: int = 1) -> str:
 def _figure(found: Figure | None, digits: int) -> str:
     """Value of a figure; a dash for none."""
     return _number(None) if found is None else f"{found.value:.{digits}f}"
+
+
+def _bounds(row: Mapping[str, float | None], name: str, digits: int) -> str:
+    """Interval of a column of a row, after a blank; nothing for none."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "" if low is None or high is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _ends(found: Figure | None, digits: int) -> str:

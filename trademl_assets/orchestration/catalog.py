@@ -217,7 +217,7 @@ ABLATION_STUDY = Entry(
     space="experiments",
     stage="model_training",
     kinds=frozenset({"polars"}),
-    code_version="1",
+    code_version="2",
     schema_version=1,
     run_name="{target}_{horizon}_ablation_study_v{version}",
     description="What each ablation costs: models that read less against the model they follow, on the same test "
@@ -229,11 +229,12 @@ LEADERBOARD = Entry(
     space="experiments",
     stage="model_training",
     kinds=frozenset({"polars"}),
-    code_version="3",
+    code_version="4",
     schema_version=1,
     run_name="{target}_{horizon}_leaderboard_v{version}",
     description="The models of an experiment, ranked by gain over the volatility on the test block: which may be "
-    "the best, which lie on the Pareto front, which are fit to serve; and what changed since the evaluation before.",
+    "the best, which lie on the Pareto front, which are fit to serve; what ablations "
+    "lose; and what changed since the evaluation before.",
 )
 
 ENTRIES: Mapping[str, Entry] = {

@@ -30,8 +30,8 @@ class Artifact:
         return f"{self.asset}/{self.key}"
 
 
-MAY_MISS_UPSTREAM = frozenset({"coverage_calendar"})
-"""Assets that tell what is missing rather than need it."""
+MAY_MISS_UPSTREAM = frozenset({"coverage_calendar", "leaderboard"})
+"""Assets that tell what is missing rather than need it, or, as the leaderboard its ablations, show it where it is."""
 
 Upstream = Mapping[str, Callable[[str], tuple[Artifact, ...]]]
 """By asset: from a key to the partitions that it is made from."""
@@ -241,10 +241,9 @@ class Lineage:
         )
 
     def _before_leaderboard(self, experiment: str) -> tuple[Artifact, ...]:
-        return tuple(
-            Artifact("model_evaluation", join_key(experiment, model))
-            for model in sorted(self._configuration.all_models)
-        )
+        models = sorted(self._configuration.all_models)
+        studied = (Artifact("ablation_study", experiment),) if self._configuration.ablations else ()
+        return (*(Artifact("model_evaluation", join_key(experiment, model)) for model in models), *studied)
 
     def _before_ablation_study(self, experiment: str) -> tuple[Artifact, ...]:
         ablations = self._configuration.ablations

@@ -76,6 +76,10 @@ class Browser:
         self._evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
         return int(self._evaluate("document.documentElement.scrollWidth - window.innerWidth"))
 
+    def shown_width(self, selector: str) -> int:
+        """Return how many pixels wide the first element of the opened page that a selector names is shown."""
+        return int(self._evaluate(f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().width"))
+
     def _evaluate(self, expression: str) -> Any:
         return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 

@@ -23,7 +23,7 @@ BLOCK = 288.0
 FOLLOWED = {"half": "whole", "same": "whole"}
 
 
-def _compared(example: Example, *, ceiling: str | None = "optimum", planted: bool = True) -> Compared:
+def compared_model(example: Example, *, ceiling: str | None = "optimum", planted: bool = True) -> Compared:
     predictions = example.calibrated(PARAMETERS).table
     losses = decision_losses(
         predictions,
@@ -45,8 +45,8 @@ def _study(compared, **changes):
 def compared():
     """The whole model knows 0.9 of the drift, its ablations 0.5 and, under another name, 0.9 again."""
     whole = make_example(known=0.9)
-    half = _compared(make_example(known=0.5), ceiling="returns_only")
-    return {"whole": _compared(whole), "half": half, "same": _compared(whole)}
+    half = compared_model(make_example(known=0.5), ceiling="returns_only")
+    return {"whole": compared_model(whole), "half": half, "same": compared_model(whole)}
 
 
 def test_it_tells_what_is_lost_from_chance(compared):
@@ -99,7 +99,7 @@ def test_shares_and_ceilings_are_those_of_the_judgement(compared):
 )
 def test_what_is_not_known_is_left_out_and_the_rest_is_drawn(without, kept):
     example = make_example(known=0.9, days=(24, 4, 4, 4))
-    study = _study(dict.fromkeys(("whole", "half", "same"), _compared(example, **without)))
+    study = _study(dict.fromkeys(("whole", "half", "same"), compared_model(example, **without)))
     row = study.table.row(0, named=True)
     shares = [name for name in SCHEMA if "share" in name or "ceiling" in name]
     assert {name for name in shares if row[name] is not None} == kept
@@ -109,7 +109,7 @@ def test_what_is_not_known_is_left_out_and_the_rest_is_drawn(without, kept):
 
 
 def test_without_signal_there_is_nothing_to_share():
-    noise = _compared(make_example(signal=0.0, days=(24, 4, 4, 4)))
+    noise = compared_model(make_example(signal=0.0, days=(24, 4, 4, 4)))
     table = _study(dict.fromkeys(("whole", "half", "same"), noise)).table
     assert table["share"].null_count() == table.height
     assert (table["gain_low"] <= 0).all()

@@ -1,7 +1,5 @@
 """Evaluations that are kept, and what changed between two of them."""
 
-import shutil
-import subprocess
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,10 +12,6 @@ from hypothesis import strategies as st
 
 from trademl_assets.evaluation.changes import compare_versions
 from trademl_assets.evaluation.changes_text import change_rows, describe_changes, log_loss_line, metric_rows
-from trademl_assets.evaluation.comparison import Comparison
-from trademl_assets.evaluation.leaderboard import rank_models
-from trademl_assets.evaluation.leaderboard_page import render_leaderboard
-from trademl_assets.evaluation.search_honesty import no_search
 from trademl_assets.evaluation.versions import (
     CHAIN_SCHEMA,
     VERSIONS_ASSET,
@@ -35,7 +29,6 @@ from trademl_assets.scoring import metrics
 from trademl_assets.scoring.predictions import class_columns
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.manifest import Manifest, Provenance
-from trademl_assets_tests.end_to_end.browser import Browser
 from trademl_assets_tests.evaluation.examples import EDGES_BPS, make_example
 from trademl_assets_tests.evaluation.test_leaderboard import PARAMETERS, judged
 
@@ -256,36 +249,3 @@ def test_mappings_in_lists_are_named_by_their_place():
         "blocks.1.part": "test",
         "seeds": [1, 2],
     }
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium on this machine to look with")
-def test_the_page_fits_wide_and_narrow_windows_and_a_browser_does_not_complain(tmp_path: Path):
-    later = replace(version(0.1), number=2, configuration={"model.width": 4})
-    comparison = Comparison({"one": 1.0}, frozenset({"one"}), "", None, "", 200)
-    ranking = rank_models({"one": judged(0.8)[0]}, comparison, {"one": no_search()})
-    changes = {"one": compare_versions(version(), later, RESAMPLING)}
-    file = tmp_path / "leaderboard.html"
-    file.write_text(render_leaderboard("demo", ranking, "one is the only model", changes, confidence=0.95))
-    with Browser(tmp_path / "profile") as browser:
-        assert all(browser.overflow(file.as_uri(), width) <= 0 for width in (1280, 390))
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
-    done = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=60, check=True)
-    assert "What changed since the evaluation before" in done.stdout
-    assert "CONSOLE" not in done.stderr
-
-
-def test_the_page_tells_what_changed_and_runs_no_foreign_text():
-    evil = "<script>alert('x')</script>"
-    later = replace(version(0.1), number=2, configuration={"training.max_epochs": evil, "model.width": 4})
-    changes = {"one": compare_versions(version(), later, RESAMPLING)}
-    comparison = Comparison({"one": 1.0}, frozenset({"one"}), "", None, "", 200)
-    ranking = rank_models({"one": judged(0.8)[0]}, comparison, {"one": no_search()})
-    page = render_leaderboard("demo", ranking, "one is the only model", changes, confidence=0.95)
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 1
-    assert page.index("one is the only model") < page.index("What changed since the evaluation before")
-    for text in ("demo/one@1 → demo/one@2", "training.max_epochs", "95% paired interval", ", clear; 1 configured"):
-        assert text in page
-    alone = render_leaderboard("demo", ranking, "one is the only model", {}, confidence=0.95)
-    assert "Every model was evaluated once so far." in alone
-    assert alone == render_leaderboard("demo", ranking, "one is the only model", {}, confidence=0.95)

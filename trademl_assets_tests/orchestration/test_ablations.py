@@ -11,13 +11,16 @@ from trademl_assets.evaluation.ablations import DIVERGENCES, tabulate_divergence
 from trademl_assets.evaluation.comparison import decision_losses
 from trademl_assets.evaluation.judge import judge_model
 from trademl_assets.orchestration.ablations import choice_of_study, study_key
+from trademl_assets.orchestration.assets.ablations import read_ablations
 from trademl_assets.orchestration.deployment import Deployment
-from trademl_assets.orchestration.planning import wanted
+from trademl_assets.orchestration.lineage import Artifact
+from trademl_assets.orchestration.planning import wanted, why_stale
 from trademl_assets.storage.commit import ArtifactStore, Provenance
 from trademl_assets_tests.evaluation.examples import EDGES_BPS, evaluation_parameters, make_example
 from trademl_assets_tests.orchestration.conftest import World, make_world, tiny_configuration
 
 ABLATIONS = {"ablations": {"returns_only": {"of": "dual_channel", "parameters": {"book": None}}}}
+NOTHING = Provenance("1", "", {}, "")
 FOUND = {"model.history.width": 20, "model.book.slots_per_band": 3}
 
 
@@ -123,3 +126,34 @@ def test_the_study_is_made_by_its_job_and_shown_with_its_picture(ablated: Config
     assert str(shown["plot"]).startswith("![plot](data:image/png;base64,")
     assert str(shown["said"]).startswith("returns_only against dual_channel: lost +0.")
     assert {"ablations", "reference", "returns_only_lost", "dual_channel_gain", "returns_only_ceiling"} <= set(shown)
+    read = read_ablations(world.store, "demo")
+    assert read is not None
+    assert read.table.equals(table)
+    assert "ablation_study/demo" in {str(each) for each in world.deployment.lineage.upstream("leaderboard", "demo")}
+
+
+def test_a_leaderboard_waits_for_no_study_and_is_stale_once_there_is_one(ablated: Configuration):
+    world = make_world(ablated, dg.DagsterInstance.ephemeral())
+    for model in ("dual_channel", "returns_only"):
+        with world.store.write("model_evaluation", f"demo|{model}", schema_version=1, provenance=NOTHING) as writer:
+            writer.rows(0)
+    lineage = world.deployment.lineage
+    made = lineage.provenance(world.store, "leaderboard", "demo", "run")
+    assert made.upstream["ablation_study/demo"] == ""
+    assert read_ablations(world.store, "demo") is None
+    with world.store.write("leaderboard", "demo", schema_version=1, provenance=made) as writer:
+        writer.rows(0)
+    board = Artifact("leaderboard", "demo")
+    assert why_stale(world.store, lineage, board) == ""
+    with world.store.write("ablation_study", "demo", schema_version=1, provenance=NOTHING) as writer:
+        writer.rows(0)
+    assert why_stale(world.store, lineage, board) == "ablation_study/demo changed"
+    assert read_ablations(world.store, "demo") is None  # made before it told what its page needs
+
+
+def test_the_leaderboard_reads_the_study_in_the_graph_where_there_are_ablations(
+    ablated: Configuration, configuration: Configuration
+):
+    for each, expected in ((ablated, True), (configuration, False)):
+        graph = make_world(each, dg.DagsterInstance.ephemeral()).definitions.resolve_asset_graph()
+        assert (dg.AssetKey("ablation_study") in graph.get(dg.AssetKey("leaderboard")).parent_keys) == expected

@@ -6,7 +6,13 @@ import dagster as dg
 import polars as pl
 
 from trademl_assets.evaluation.ablation_plots import draw_ablations
-from trademl_assets.evaluation.ablations import DIVERGENCES, Compared, describe_ablations, study_ablations
+from trademl_assets.evaluation.ablations import (
+    DIVERGENCES,
+    AblationStudy,
+    Compared,
+    describe_ablations,
+    study_ablations,
+)
 from trademl_assets.evaluation.judgement import Judgement
 from trademl_assets.orchestration.batch import Work, partitioned_asset
 from trademl_assets.orchestration.catalog import ABLATION_STUDY, MODEL_EVALUATION
@@ -14,7 +20,10 @@ from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.mappings import experiment_of_the_model
 from trademl_assets.orchestration.metadata import Facts
 from trademl_assets.orchestration.partitions import join_key
+from trademl_assets.storage.commit import ArtifactStore
 
+STUDY = "study"
+"""What there is beside the table: the reference, how many decisions, the confidence."""
 SHOWN = {
     "model": "model",
     "verdict": "verdict",
@@ -29,6 +38,15 @@ SHOWN = {
     "share_lost_high": "at most (share)",
 }
 """Columns of the short table beside the picture, and what they are called there."""
+
+
+def read_ablations(store: ArtifactStore, experiment: str) -> AblationStudy | None:
+    """Return an experiment's study as it was made; None where there is none, or only one that tells less."""
+    manifest = store.manifest(ABLATION_STUDY.name, experiment)
+    if manifest is None or STUDY not in manifest.files:
+        return None
+    facts = store.read_json(ABLATION_STUDY.name, experiment, STUDY)
+    return AblationStudy(store.read_table(ABLATION_STUDY.name, experiment), **facts)
 
 
 def build_ablation_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
@@ -59,6 +77,7 @@ def build_ablation_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         plot, said = draw_ablations(study), describe_ablations(study)
         work.writer.table("data", study.table)
         work.writer.rows(study.table.height)
+        work.writer.json(STUDY, study.facts())
         work.writer.note("said", said)
         work.run.log_text(study.table.write_csv(), "ablations.csv")
         work.run.set_tags({"ablations": said})

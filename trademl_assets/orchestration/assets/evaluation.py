@@ -24,8 +24,16 @@ from trademl_assets.evaluation.report import render_report
 from trademl_assets.evaluation.search_honesty import SearchHonesty
 from trademl_assets.orchestration.ablations import best_forecasts
 from trademl_assets.orchestration.ageing_and_money import measure_worth
+from trademl_assets.orchestration.assets.ablations import read_ablations
 from trademl_assets.orchestration.batch import Work, partitioned_asset
-from trademl_assets.orchestration.catalog import CALIBRATED_MODEL, DATASET, LEADERBOARD, MODEL_EVALUATION, TRAINED_MODEL
+from trademl_assets.orchestration.catalog import (
+    ABLATION_STUDY,
+    CALIBRATED_MODEL,
+    DATASET,
+    LEADERBOARD,
+    MODEL_EVALUATION,
+    TRAINED_MODEL,
+)
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.evaluation_history import keep_evaluation, latest_changes
 from trademl_assets.orchestration.mappings import experiment_of_the_model
@@ -137,6 +145,7 @@ def _model_evaluation(deployment: Deployment) -> dg.AssetsDefinition:
 
 def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
     models, parameters = sorted(deployment.configuration.all_models), deployment.configuration.evaluation
+    studied = bool(deployment.configuration.ablations)
 
     def rank(work: Work) -> Facts:
         keys = {model: join_key(work.key, model) for model in models}
@@ -157,7 +166,14 @@ def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
         table = rank_models(judgements, comparison, searches)
         said = describe_ranking(table, comparison)
         changes = _changes(deployment, work, table["model"].to_list())
-        page = render_leaderboard(work.key, table, said, changes, confidence=parameters.interval_confidence)
+        page = render_leaderboard(
+            work.key,
+            table,
+            said,
+            changes,
+            ablations=read_ablations(work.store, work.key) if studied else None,
+            confidence=parameters.interval_confidence,
+        )
         work.writer.table("data", table)
         work.writer.text("page", page, hashed=False)
         work.writer.rows(table.height)
@@ -175,6 +191,7 @@ def _leaderboard(deployment: Deployment) -> dg.AssetsDefinition:
         )
 
     deps = [dg.AssetDep(MODEL_EVALUATION.name, partition_mapping=experiment_of_the_model())]
+    deps += [dg.AssetDep(ABLATION_STUDY.name)] if studied else []
     return partitioned_asset(deployment, LEADERBOARD, rank, deps=deps)
 
 
