@@ -67,21 +67,23 @@ def provenance_of(store: ArtifactStore, experiment: str, stages: RawStages | Non
     raw = () if stages is None else audited_places(store, parameters)
     places = {f"{DATASET_ASSET}/{experiment}", *dataset.upstream, *raw}
     return Provenance(
-        code_version=code_fingerprint(_plugins(parameters, stages)),
+        code_version=code_fingerprint(_plugins(parameters, stages), AUDITED_ROOMS, LIBRARIES),
         config_fingerprint=combine_fingerprints(dataset.config_fingerprint, *_stated(stages)),
         upstream={place: _content_hash(store, place) for place in sorted(places)},
     )
 
 
-def code_fingerprint(plugins: Iterable[type[Any]]) -> str:
-    """Hash of the sources of the audited packages and of the modules of `plugins`, and of the libraries' versions."""
+def code_fingerprint(
+    plugins: Iterable[type[Any]], rooms: Iterable[str] = AUDITED_ROOMS, libraries: Iterable[str] = LIBRARIES
+) -> str:
+    """Hash of the sources of packages of the platform and of the modules of `plugins`, and of libraries' versions."""
     digest = hashlib.sha256()
-    for room in AUDITED_ROOMS:
+    for room in rooms:
         for name, text in _sources(files(f"{PACKAGE}.{room}"), room):
             digest.update(f"{name} {len(text)}\n".encode() + text)
     for plugin in sorted(plugins, key=lambda kind: (kind.__module__, kind.__qualname__)):
         digest.update(f"{plugin.__module__}.{plugin.__qualname__}\n{_source_of(plugin)}".encode())
-    for library in LIBRARIES:
+    for library in libraries:
         digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
     return digest.hexdigest()
 

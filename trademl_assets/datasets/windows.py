@@ -116,6 +116,11 @@ class Dataset(DatasetFacts):
         """Where it lies."""
         return self._store
 
+    @property
+    def content_hash(self) -> str | None:
+        """Of the opened version; None of one that was not opened from a store."""
+        return self._content_hash
+
     def window_ends(self, stream: str, steps: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) ends (exclusive), in stored rows of a stream, of what is known of it by samples at `steps` (n,).
 

@@ -10,6 +10,7 @@ from trademl_assets.datasets.scaling import evenly_spaced
 from trademl_assets.datasets.window_summaries import SummaryParameters, summarise_windows
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.evaluation.judge import EvaluationParameters
+from trademl_assets.evaluation.kept_reference import kept_forecasts
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.scoring.baselines import BaselineParameters, class_prior
 from trademl_assets.scoring.boosting import fit_boosting
@@ -53,6 +54,8 @@ def boosted_baseline(
 ) -> dict[str, Floats]:
     """Return the baseline by its name, for `judge_model`; nothing where the configuration has none.
 
+    Without a period it is fitted once for all models of a dataset that are asked for the same decisions.
+
     Args:
         dataset: The opened dataset that the model was trained on.
         index: Its sample index over the primary horizon.
@@ -67,42 +70,45 @@ def boosted_baseline(
     train = train[evenly_spaced(np.arange(train.height), boosting.rows_at_most)]
     parts = ASKED_PARTS if period is None else ASKED_PARTS[:1]
     asked = predictions.filter(pl.col("part").is_in(parts)).select("sample")
-    own = summarise(dataset, index.join(asked, on="sample", how="semi").sort("t0", "sample"), boosting.summaries)
-    forecast = boosted_forecast(
-        summarise(dataset, train, boosting.summaries),
-        own if period is None else own.with_more(period),
-        index,
-        classes=dataset.classes,
-        baselines=parameters.baselines,
-        calibration=parameters.calibration,
-        seed=parameters.seed,
-    )
-    return {BOOSTING: forecast}
+    rows = index.join(asked, on="sample", how="semi").sort("t0", "sample")
+
+    def forecast() -> pl.DataFrame:
+        own = summarise(dataset, rows, boosting.summaries)
+        return boosted_logits(
+            summarise(dataset, train, boosting.summaries),
+            own if period is None else own.with_more(period),
+            index,
+            classes=dataset.classes,
+            baselines=parameters.baselines,
+            seed=parameters.seed,
+        )
+
+    stated = f"{boosting.fingerprint()} {parameters.baselines.pseudo_counts} {parameters.seed}"
+    logits = kept_forecasts(dataset, train, rows, stated, forecast) if period is None else forecast()
+    return {BOOSTING: calibrated_forecast(logits, index, parameters.calibration)}
 
 
-def boosted_forecast(
+def boosted_logits(
     known: Summaries,
     asked: Summaries,
     index: pl.DataFrame,
     *,
     classes: int,
     baselines: BaselineParameters,
-    calibration: CalibrationParameters,
     seed: int,
-) -> Floats:
-    """(N, C) probabilities at the test decisions, in their order: fitted on training rows, calibrated as a model is.
+) -> pl.DataFrame:
+    """Fit on training rows and forecast, as the only member of an ensemble: sample, member, logit_0..logit_{C-1}.
 
     Args:
         known: Training rows in time order.
         asked: Rows of the parts `calibration` and `test`.
-        index: Sample index with both: sample, t0, t1, part, label, return_bps, sigma_bps, regime.
+        index: Sample index with both: sample, t0, t1, label.
         classes: C.
         baselines: Of the trees and the smoothing.
-        calibration: As for a model.
         seed: Of the features that splits choose from.
 
     Raises:
-        EvaluationError: The configuration has no trees, or there is nothing to fit or to calibrate on.
+        EvaluationError: The configuration has no trees, or there is nothing to fit on.
     """
     if baselines.boosting is None:
         raise EvaluationError("baselines.boosting is null -> give its parameters")
@@ -118,6 +124,19 @@ def boosted_forecast(
         seed=seed,
     )
     logits = {f"logit_{number}": column for number, column in enumerate(np.log(trees.predict(asked.features)).T)}
-    forecast = pl.DataFrame({"sample": asked.samples, "member": np.zeros(len(asked.samples), np.int32), **logits})
-    table = calibrate_predictions(forecast, index, calibration).table
+    return pl.DataFrame({"sample": asked.samples, "member": np.zeros(len(asked.samples), np.int32), **logits})
+
+
+def calibrated_forecast(logits: pl.DataFrame, index: pl.DataFrame, calibration: CalibrationParameters) -> Floats:
+    """(N, C) probabilities at the test decisions, in their order, calibrated as a model's are.
+
+    Args:
+        logits: What `boosted_logits` returns.
+        index: Sample index: sample, t0, t1, part, label, return_bps, sigma_bps, regime.
+        calibration: As for a model.
+
+    Raises:
+        EvaluationError: There is nothing to calibrate on.
+    """
+    table = calibrate_predictions(logits, index, calibration).table
     return class_columns(table.filter(pl.col("part") == "test"), "after")

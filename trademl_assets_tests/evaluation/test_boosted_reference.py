@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from trademl_assets.evaluation.boosted_reference import BOOSTING, Summaries, boosted_forecast
+from trademl_assets.evaluation.boosted_reference import BOOSTING, Summaries, boosted_logits, calibrated_forecast
 from trademl_assets.evaluation.judge import decisions, judge_model
 from trademl_assets.scoring.baselines import BaselineParameters
 from trademl_assets_tests.evaluation.examples import EDGES_BPS, evaluation_parameters, make_example
@@ -46,15 +46,9 @@ def summaries(index: pl.DataFrame, parts: tuple[str, ...]) -> Summaries:
 
 
 def forecast(index: pl.DataFrame) -> np.ndarray:
-    return boosted_forecast(
-        summaries(index, ("train",)),
-        summaries(index, ("calibration", "test")),
-        index,
-        classes=5,
-        baselines=BASELINES,
-        calibration=PARAMETERS.calibration,
-        seed=0,
-    )
+    known, asked = summaries(index, ("train",)), summaries(index, ("calibration", "test"))
+    logits = boosted_logits(known, asked, index, classes=5, baselines=BASELINES, seed=0)
+    return calibrated_forecast(logits, index, PARAMETERS.calibration)
 
 
 def test_it_stands_among_the_baselines_and_is_the_one_to_beat_where_it_knows_more_than_the_model():
