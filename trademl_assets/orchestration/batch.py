@@ -6,6 +6,7 @@ its own.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,6 +76,7 @@ def partitioned_asset(
     deps: Sequence[dg.AssetDep] = (),
     resources: frozenset[str] = frozenset(),
     pool: str | None = None,
+    beside: Callable[[dg.AssetExecutionContext], AbstractContextManager[None]] = lambda _context: nullcontext(),
 ) -> dg.AssetsDefinition:
     """Make the asset whose partitions `make` writes one by one.
 
@@ -85,10 +87,12 @@ def partitioned_asset(
         deps: Upstream assets with their mappings.
         resources: Resources that `make` asks for beside the store and the tracking.
         pool: Pool whose slots limit how many such steps run at once.
+        beside: What goes on beside the whole step, from before its tracked run is opened, which takes seconds.
     """
 
     def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        yield from commit_partitions(context, deployment, entry, make)
+        with beside(context):
+            yield from commit_partitions(context, deployment, entry, make)
 
     keys = {STORE, TRACKING, *resources}
     arguments = asset_arguments(deployment, entry)

@@ -1,5 +1,7 @@
 """The training process: `python -m trademl_assets.training.run spec.json`, behind torchrun where two train together.
 
+With `-` for the specification it imports what is slow while it waits for the file's name, as `waiting` says.
+
 Reads the dataset through the store, trains every member, writes the results into the scratch folder. A member that is
 already there, trained from the same specification and dataset, is taken as it is; one that a kill left unfinished goes
 on from its last checkpoint, which gives the same bits. A specification of a prediction loads a trained model instead.
@@ -11,11 +13,15 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
+from pydantic import TypeAdapter
 
 from trademl_assets.foundation.errors import TradeMLError, TrainingError
 from trademl_assets.foundation.uncollected import uncollected
@@ -24,6 +30,7 @@ from trademl_assets.training.lifeline import die_with
 from trademl_assets.training.parameters import TrainingSpec
 from trademl_assets.training.prediction_spec import PredictionSpec
 from trademl_assets.training.results import FAILURE_FILE, append_metrics, describe_failure, write_json
+from trademl_assets.training.waiting import WAITS, Order
 
 LAUNCHER_VARIABLE = "TRADEML_LAUNCHER_PID"
 CARDS_VARIABLE = "TRADEML_CARDS"
@@ -35,13 +42,16 @@ def main(arguments: list[str]) -> int:
     A process that takes longer than its timeout is ended from outside Python, whatever it hangs in, and its log shows
     where every thread of it stood.
     """
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m trademl_assets.training.run spec.json\n")
+    if not (len(arguments) == 1 or arguments[:1] == [WAITS]):
+        sys.stderr.write(f"usage: python -m trademl_assets.training.run spec.json | {WAITS} [whose it is]\n")
         return 2
     launcher = os.environ.get(LAUNCHER_VARIABLE)
     if launcher:
         die_with(int(launcher))
-    spec = _read_spec(Path(arguments[0]).read_text("utf-8"))
+    specification = _awaited() if arguments[0] == WAITS else Path(arguments[0])
+    if specification is None:
+        return 0
+    spec = _read_spec(specification.read_text("utf-8"))
     faulthandler.dump_traceback_later(spec.training.timeout.total_seconds(), exit=True)
     try:
         with ExitStack() as held:
@@ -52,6 +62,44 @@ def main(arguments: list[str]) -> int:
             return _work(spec)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def _awaited() -> Path | None:
+    """Import what is slow; return the specification that this process is told of, None if it is not wanted.
+
+    Its timeout runs from when it was told, whatever an import hangs in.
+    """
+    told: Future[Order | None] = Future()
+    Thread(target=_listen, args=(told,), name="order", daemon=True).start()
+    _import_what_is_slow()
+    order = told.result()
+    if order is None:
+        return None
+    os.environ.update(order.environment)
+    return order.specification
+
+
+def _listen(told: "Future[Order | None]") -> None:
+    try:
+        line = sys.stdin.readline()
+        order = Order.read(line) if line else None
+        if order is not None:
+            stated = json.loads(order.specification.read_text("utf-8"))["training"]["timeout"]
+            timeout = TypeAdapter(timedelta).validate_python(stated)
+            faulthandler.dump_traceback_later(timeout.total_seconds(), exit=True)
+        told.set_result(order)
+    except Exception as error:  # noqa: BLE001 -- raised where the result is asked for
+        told.set_exception(error)
+
+
+def _import_what_is_slow() -> None:
+    with uncollected():
+        import torch  # noqa: PLC0415 -- slow to import: by now the process ends with its launcher
+
+        from trademl_assets.training import fit, prediction  # noqa: F401, PLC0415 -- as above
+    # CUDA reads once which cards it may take
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch has no types for it
+        raise TrainingError("CUDA was initialised by an import, before this process was given its cards")
 
 
 def _read_spec(text: str) -> TrainingSpec | PredictionSpec:

@@ -1,6 +1,7 @@
 """trained_model: the members of an ensemble, each trained in a process outside Dagster."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,14 @@ import dagster as dg
 
 from trademl_assets.evaluation.plots import draw_learning_curves
 from trademl_assets.orchestration.ablations import choice_of_study
-from trademl_assets.orchestration.batch import Work, partitioned_asset
+from trademl_assets.orchestration.batch import STORE, Work, partitioned_asset
 from trademl_assets.orchestration.catalog import DATASET, HYPERPARAMETER_STUDY, TRAINED_MODEL
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.mappings import experiment_of_the_model
 from trademl_assets.orchestration.metadata import Facts
 from trademl_assets.orchestration.progress import LOGGER
 from trademl_assets.orchestration.report_material import learning_curves
-from trademl_assets.orchestration.resources.compute import GPU_POOL
+from trademl_assets.orchestration.resources.compute import GPU_POOL, PROCESSES
 from trademl_assets.orchestration.specifications import specify
 from trademl_assets.training.launch import launch_training
 from trademl_assets.training.results import HISTORY_FILE, collect_training, followed, member_name, read_json
@@ -28,7 +29,7 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
 
     def train(work: Work) -> Facts:
         spec = specify(configuration, work.store, work.key, choice_of_study(configuration, work.store, work.key))
-        processes = work.resource("training_processes")
+        processes = work.resource(PROCESSES)
         with followed(Path(spec.output_folder), lambda facts: _track(work, facts), spec.training.progress_seconds):
             result = launch_training(
                 spec, runner=processes.runner(work.context), on_progress=LOGGER.info, cards=processes.cards
@@ -46,12 +47,21 @@ def build_training_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
         }
         return Facts(numbers=numbers, plot=draw_learning_curves(learning_curves(history, summary)))
 
+    def begin(context: dg.AssetExecutionContext) -> AbstractContextManager[None]:
+        root = getattr(context.resources, STORE).layout.root
+        begun: AbstractContextManager[None] = getattr(context.resources, PROCESSES).begun(
+            context, configuration.training, root
+        )
+        return begun
+
     deps = [
         dg.AssetDep(DATASET.name, partition_mapping=experiment_of_the_model()),
         dg.AssetDep(HYPERPARAMETER_STUDY.name),
     ]
-    resources = frozenset({"training_processes"})
-    return [partitioned_asset(deployment, TRAINED_MODEL, train, deps=deps, resources=resources, pool=GPU_POOL)]
+    resources = frozenset({PROCESSES})
+    return [
+        partitioned_asset(deployment, TRAINED_MODEL, train, deps=deps, resources=resources, pool=GPU_POOL, beside=begin)
+    ]
 
 
 def _log_model(work: Work, folder: Path, seeds: Sequence[int]) -> None:
