@@ -233,7 +233,7 @@ def test_a_training_that_takes_too_long_is_ended_with_an_error_of_its_own(store:
     with pytest.raises(TrainingTimeoutError, match=r"small on signal was ended as stuck.*raise timeout"):
         launch_training(specification(store, tmp_path, training=stuck), on_progress=lines.append)
     assert any("Timeout (0:00:05)!" in line for line in lines)
-    assert any("training/run.py" in line for line in lines)  # where every thread of it stood
+    assert any("training/lifeline.py" in line for line in lines)  # where every thread stood, cut off at 100 frames
     assert _processes_of(tmp_path) == []
 
 
