@@ -80,13 +80,14 @@ class CheckpointFolder:
         """Make the folder ready: what another training left, and what a kill left half written, is removed."""
         make_folder(self.folder)
         stated = self.folder / _KEY
-        if not (stated.is_file() and _stated_key(stated) == self.key):
+        if not (stated.is_file() and _stated(stated, "key") == self.key):
             self.clear()
             write_json(self.folder, stated.name, {"key": self.key})
         for path in self.folder.iterdir():
             orphaned = path.suffix == _SUFFIX and not _hash_file(path).is_file()
             if orphaned or path.name.startswith("."):
                 path.unlink(missing_ok=True)
+        self._leave_out()
 
     def clear(self) -> None:
         """Remove all checkpoints, the key first."""
@@ -118,8 +119,7 @@ class CheckpointFolder:
     @property
     def recoveries(self) -> int:
         """How often the loss was not a number; it outlives a kill."""
-        stated = self.folder / _RECOVERIES
-        return int(read_json(stated)["recoveries"]) if stated.is_file() else 0
+        return int(self._recovery().get("recoveries", 0))
 
     @property
     def parts(self) -> int | None:
@@ -131,17 +131,33 @@ class CheckpointFolder:
         """Note in how many parts a step is computed."""
         write_json(self.folder, _PARTS, {"parts": parts})
 
-    def step_back(self, recoveries: int, begun: Path | None) -> None:
-        """Note a recovery; leave out the checkpoint that was begun with, if the training got no further than it.
+    def step_back(self, recoveries: int) -> None:
+        """Note a recovery; leave out the checkpoint that it went on from last time, if it got no further than that.
+
+        What the next attempt begins with is noted as well: after a kill it is still what that attempt was begun with,
+        however much further its checkpoints are.
 
         Args:
             recoveries: How often the loss was not a number.
-            begun: What the training went on from.
         """
-        write_json(self.folder, _RECOVERIES, {"recoveries": recoveries})
-        if begun is not None and self._all()[-1:] == [begun]:
-            _hash_file(begun).unlink()
-            begun.unlink()
+        kept, left_out = self._all(), None
+        if kept and kept[-1].stem == self._recovery().get("begun"):
+            left_out = _stated(_hash_file(kept.pop()), "sha256")
+        begun = kept[-1].stem if kept else None
+        write_json(self.folder, _RECOVERIES, {"recoveries": recoveries, "begun": begun, "left_out": left_out})
+        self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Remove the checkpoint that a recovery left out; a kill may have come before."""
+        left_out = self._recovery().get("left_out")
+        for path in self._all() if left_out else ():
+            if _stated(_hash_file(path), "sha256") == left_out:
+                _hash_file(path).unlink()
+                path.unlink()
+
+    def _recovery(self) -> dict[str, Any]:
+        stated = self.folder / _RECOVERIES
+        return dict(read_json(stated)) if stated.is_file() else {}
 
     def _all(self) -> list[Path]:
         return sorted(path for path in self.folder.glob(f"step_*{_SUFFIX}") if _hash_file(path).is_file())
@@ -151,9 +167,10 @@ def _hash_file(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _stated_key(path: Path) -> str:
+def _stated(path: Path, name: str) -> str:
+    """Return what a file of this folder states, nothing where it is damaged."""
     try:
-        return str(read_json(path)["key"])
+        return str(read_json(path)[name])
     except (json.JSONDecodeError, KeyError, OSError):
         return ""
 

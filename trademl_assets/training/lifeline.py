@@ -1,4 +1,4 @@
-"""A process that ends when the one that ordered it is gone, so that no training is left behind."""
+"""A process that ends when the one that ordered it is gone, or its own parent, so that no training is left behind."""
 
 import os
 import signal
@@ -10,7 +10,10 @@ _POLL_SECONDS = 1.0
 
 
 def die_with(process: int) -> None:
-    """Watch a process from a thread; once it has ended, kill this process and its torchrun agent.
+    """Watch a process, and the parent of this one, from a thread; once either has ended, kill this process.
+
+    The parent is torchrun's agent where processes train together, which is killed with its processes. Of an agent that
+    is gone before them nobody else would end them: they would train on in the folder of those who come after.
 
     Args:
         process: Identifier of the process to outlive by a second at most.
@@ -19,7 +22,7 @@ def die_with(process: int) -> None:
     agent = os.getppid()
 
     def watch() -> None:
-        while _birth(process) == birth and birth is not None:
+        while _birth(process) == birth and birth is not None and os.getppid() == agent:
             time.sleep(_POLL_SECONDS)
         if os.getppid() == agent and agent not in (1, process):
             os.kill(agent, signal.SIGKILL)

@@ -130,7 +130,7 @@ def train_member(
             if recoveries > stated.retries:
                 raise TrainingError(f"seed {seed}, after {recoveries - 1} retries: {error}") from error
             if attempt.is_first_process:
-                checkpoints.step_back(recoveries, attempt.begun)
+                checkpoints.step_back(recoveries)
             lowered = stated.learning_rate_factor**recoveries
             report(f"{error}; retry {recoveries} of {stated.retries} at {lowered:g} of the rate", {})
 

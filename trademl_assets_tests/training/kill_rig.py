@@ -1,8 +1,9 @@
 """Trains in processes that are killed at a named instant, and again to the end; prints what came out.
 
-Reads cases as JSON from standard input, a list of {"folder", "training", "processes", "bomb"}. Modules are imported
-once, then each training is a fork (nothing of polars may run before one: its threads would be missing after it). A bomb
-is [place, count]: the process kills itself with SIGKILL when it comes to the place for the count-th time.
+Reads cases as JSON from standard input, a list of {"folder", "training", "processes", "bomb"} and, where they are not
+those of `conftest`, "model" and "experiment". Modules are imported once, then each training is a fork (nothing of
+polars may run before one: its threads would be missing after it). A bomb is [place, count]: the process kills itself
+with SIGKILL when it comes to the place for the count-th time.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from trademl_assets.models.inputs import inputs_of
 from trademl_assets.models.network import SegmentBatch
 from trademl_assets.storage import durable
 from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.training.class_grids import with_chosen_classes
 from trademl_assets.training.data import SegmentFeed
 from trademl_assets.training.member import build_network, train_member
 from trademl_assets.training.module import MemberModule
@@ -97,20 +99,23 @@ def child_of(root: str, case: dict[str, Any], bomb: list[Any] | None, rank: int,
             "MASTER_PORT": str(port),
             "TORCHELASTIC_RUN_ID": "rig",
         }
-    dataset = open_dataset(ArtifactStore.at(Path(root)), "signal")
+    model, training = model_of(**case.get("model", {})), training_of(**case["training"])
+    stored = open_dataset(ArtifactStore.at(Path(root)), case.get("experiment", "signal"))
+    dataset, grid = with_chosen_classes(stored, training)
     inputs = inputs_of(dataset)
-    feed = SegmentFeed(dataset, build_network(model_of(), inputs))
+    feed = SegmentFeed(dataset, build_network(model, inputs))
     if bomb:
         arm(*bomb)
     steps, rows = count_calls("training_step"), rows_trained_on()
     lines: list[str] = []
     member = train_member(
-        model_of(**case.get("model", {})),
+        model,
         inputs,
         feed,
-        training_of(**case["training"]),
+        training,
         seed=1,
         folder=Path(case["folder"]) / "checkpoints",
+        grid=grid,
         key="rig",
         processes=case["processes"],
         report=lambda line, _facts: lines.append(line),

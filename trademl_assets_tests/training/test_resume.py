@@ -10,8 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from trademl_assets.datasets.build import SCHEMA_VERSION, build_dataset, write_dataset
+from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets_tests.training.conftest import model_values, training_values
+from trademl_assets_tests.training.conftest import FRAME, PROVENANCE, dataset_values, model_values, training_values
+from trademl_assets_tests.training.test_several_answers import ALL
+from trademl_assets_tests.training.test_windows_alone import AVERAGES, TCN
 
 SLOW = {**training_values()["optimiser"], "learning_rate": 0.003}
 SMALL = {"segments_per_step": 1, "max_epochs": 3, "checkpoint_every_steps": 3, "optimiser": SLOW}
@@ -28,6 +32,32 @@ PLATEAU = {
     },
     "early_stopping": {"patience_epochs": 2, "minimum_improvement": 1.0, "threshold": None},
 }
+WILD = {
+    **SMALL,
+    "checkpoint_every_steps": 1,
+    "optimiser": {**SLOW, "learning_rate": 1e18},
+    "schedule": {"kind": "constant"},
+    "not_a_number": {"retries": 3, "learning_rate_factor": 1e-10},
+}
+GRIDS = {
+    "fine": {"kind": "fixed", "edges_bps": [-60.0, -30.0, -10.0, 0.0, 10.0, 30.0, 60.0]},
+    "sign": {"kind": "fixed", "edges_bps": [0.0]},
+}
+MUCH = {
+    "experiment": "even_several",
+    "model": {"history": TCN, "answers": ALL, "mirrored": True},
+    "training": {
+        **AVERAGED,
+        "segments_per_step": 3,
+        "parts_per_step": 2,
+        "workers": 2,
+        "checkpoint_every_steps": 1,
+        "class_grid": "fine",
+        "class_grids": GRIDS,
+        "loss": {"kind": "focal", "gamma": 1.5, "class_weights": None},
+    },
+}
+"""Pooled instruments, several horizons, mirrored segments and another grid at once."""
 KILLED = [
     ["step", 1],
     ["step", 5],
@@ -48,7 +78,7 @@ def run_rig(store: ArtifactStore, folder: Path, cases: list[dict[str, Any]]) -> 
         own.mkdir(parents=True)
         stated.append({"folder": str(own), "processes": 1, "bomb": None, "training": SMALL, **case})
     command = [sys.executable, "-m", "trademl_assets_tests.training.kill_rig", str(store.layout.root)]
-    done = subprocess.run(command, input=json.dumps(stated), capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, input=json.dumps(stated), capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
@@ -71,14 +101,39 @@ def without_dropout() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def together(store: ArtifactStore, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+def even_several(store: ArtifactStore) -> ArtifactStore:
+    """The store with a dataset of two instruments and two horizons beside, whose class edges have a mirror."""
+    values = dataset_values()
+    values["pooled_with"] = ["LEAD"]
+    values["labels"]["horizons_seconds"] = [900, 1800]
+    values["labels"]["parameters"] = {"boundaries": {"kind": "fixed", "edges_bps": [-30.0, 0.0, 30.0]}}
+    parts = build_dataset(store, DatasetParameters.model_validate_json(json.dumps(values)), FRAME)
+    with store.write("dataset", "even_several", schema_version=SCHEMA_VERSION, provenance=PROVENANCE) as writer:
+        write_dataset(writer, parts)
+    return store
+
+
+@pytest.fixture(scope="module")
+def together(
+    even_several: ArtifactStore, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[dict[str, Any]]]:
     training = {**SMALL, "segments_per_step": 3, "max_epochs": 2, "checkpoint_every_steps": 1}
     folder = tmp_path_factory.mktemp("together")
     calm = {"training": training, "model": without_dropout()}
     several = {"training": {**training, "parts_per_step": "auto", "step_memory_share": 1e-9}, "processes": 2}
     parts = {**calm, "training": {**training, "parts_per_step": 2}}
     cases = [calm, {**calm, "processes": 2}, several, {**several, "bomb": ["step", 4]}, parts]
-    return folder, run_rig(store, folder, cases)
+    ranked = {
+        **training,
+        "class_grid": "sign",
+        "class_grids": GRIDS,
+        "loss": {"kind": "ranked", "cross_entropy_share": 0.3},
+    }
+    still = {**without_dropout(), "answers": ALL, "mirrored": True, "history": {**AVERAGES, "dropout": 0.0}}
+    plain = {"experiment": "even_several", "model": still, "training": ranked}
+    crowded = {**plain, "training": {**ranked, "parts_per_step": 2, "workers": 2}, "processes": 2}
+    cases += [plain, crowded, {**crowded, "bomb": ["step", 6]}]
+    return folder, run_rig(even_several, folder, cases)
 
 
 def test_two_processes_compute_what_one_does_and_train_on_every_label_once(
@@ -98,6 +153,28 @@ def test_two_processes_compute_what_one_does_and_train_on_every_label_once(
         assert len(set(step)) == len(step)
 
 
+def test_processes_parts_and_workers_together_compute_the_same_steps_even_where_a_step_has_fewer_segments_than_shares(
+    together: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    folder, found = together
+    one, crowded, killed = found[5:8]
+    assert crowded["steps"] == one["steps"] == one["made_here"] == 4
+    assert crowded["made_here"] == 2 * one["made_here"]
+    expected, weights = (load_file(folder / number / "weights.safetensors") for number in ("5", "6"))
+    for name, value in expected.items():
+        torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-4)
+    alone, *halves = (
+        json.loads((folder / path).read_text())
+        for path in ("5/rows_0.json", *(f"6/rows_{rank}.json" for rank in (0, 1)))
+    )
+    shares = [[half[2 * step + part] for half in halves for part in (0, 1)] for step in range(len(alone))]
+    for step, parts in zip(alone, shares, strict=True):
+        assert sorted(row for part in parts for row in part) == sorted(step)
+    assert sorted(sum(bool(part) for part in parts) for parts in shares) == [1, 1, 3, 3]  # of three and of one segment
+    assert same(killed, crowded)
+    assert killed["made_here"] < crowded["made_here"]
+
+
 def test_two_processes_go_on_to_the_same_bits_after_a_kill(together: tuple[Path, list[dict[str, Any]]]) -> None:
     whole, killed = together[1][2:4]
     assert same(killed, whole)
@@ -114,13 +191,15 @@ def test_a_step_in_parts_is_the_same_step(together: tuple[Path, list[dict[str, A
 
 
 @pytest.fixture(scope="module")
-def alone(store: ArtifactStore, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def alone(even_several: ArtifactStore, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     cases: list[dict[str, Any]] = [{}, *({"bomb": bomb} for bomb in KILLED)]
     cases += [{"training": {**SMALL, "workers": 2}}, {"training": {**SMALL, "workers": 2}, "bomb": ["step", 8]}]
     cases += [{"training": AVERAGED}, {"training": AVERAGED, "bomb": ["step", 10]}]
     cases += [{"training": PLATEAU}, {"training": PLATEAU, "bomb": ["step", 9]}]
+    cases += [{"training": WILD}, {"training": WILD, "bomb": ["step", 2]}]
+    cases += [MUCH, {**MUCH, "bomb": ["step", 7]}]
     cases += [{"bomb": ["step", 12], "damaged": ["checkpoints/step_*.ckpt"]}]
-    return run_rig(store, tmp_path_factory.mktemp("killed"), cases)
+    return run_rig(even_several, tmp_path_factory.mktemp("killed"), cases)
 
 
 @pytest.mark.parametrize("number", range(1, len(KILLED) + 1), ids=[f"{at}-{count}" for at, count in KILLED])
@@ -150,6 +229,25 @@ def test_a_schedule_and_stopping_that_follow_validation_are_gone_on_from(alone: 
     rates = [row["learning_rate"] for row in whole["epochs"]]
     assert rates[-1] < rates[0]
     assert same(killed, whole)
+
+
+def test_recoveries_from_a_loss_that_is_no_number_are_gone_on_from(alone: list[dict[str, Any]]) -> None:
+    whole, killed = alone[7 + len(KILLED) : 9 + len(KILLED)]
+    assert sum("retry" in line for line in whole["lines"]) == 2
+    assert same(killed, whole)
+
+
+def test_many_options_at_once_are_gone_on_from(alone: list[dict[str, Any]]) -> None:
+    whole, killed = alone[9 + len(KILLED) : 11 + len(KILLED)]
+    assert whole["made_here"] == 2 * whole["steps"] == 12
+    assert same(killed, whole)
+    assert killed["made_here"] == 6
+
+
+def test_the_last_two_checkpoints_are_kept_each_with_its_hash(alone: list[dict[str, Any]]) -> None:
+    assert [name for name in alone[0]["kept"] if name.startswith("step_")] == [
+        f"step_{step:09d}.{kind}" for step in (6, 9) for kind in ("ckpt", "json")
+    ]
 
 
 def test_the_checkpoint_before_a_damaged_one_serves_and_the_log_says_so(alone: list[dict[str, Any]]) -> None:
