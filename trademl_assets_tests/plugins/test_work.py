@@ -1,0 +1,99 @@
+"""What plug-ins make: a dataset that a model reads, and books from raw rows to the grid through Dagster."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from trademl_assets.configuration.reading import load_configuration
+from trademl_assets.datasets.leakage import audit
+from trademl_assets.datasets.windows import Dataset, open_dataset
+from trademl_assets.models.registry import MODELS, ModelParameters
+from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets_tests.conftest import PROJECT
+from trademl_assets_tests.datasets.conftest import FRAME, make_store, write_experiment
+from trademl_assets_tests.datasets.examples import FIRST
+from trademl_assets_tests.plugins.deployment import call, shorten, write_deployment
+
+
+def run_to_the_grid(folder: Path, home: Path) -> dict[str, Any]:
+    """Run the deployment through Dagster from the plug-in source to the grid."""
+    from trademl_assets.definitions import build_definitions  # noqa: PLC0415 -- Dagster only where it runs
+    from trademl_assets.orchestration.session import run_target  # noqa: PLC0415 -- the same
+
+    shutil.copy(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.chdir(home)
+    configuration = load_configuration(folder, os.environ)
+    run_target(
+        configuration, build_definitions(configuration), experiment=None, until="aligned_grid", report=sys.stderr.write
+    )
+    store = ArtifactStore.at(Path(configuration.platform.storage_root))
+    keys = store.partitions("book_snapshots")
+    return {
+        "spreads": {key: store.require("book_snapshots", key).notes["drop_wide_spreads"] for key in keys},
+        "mids": sorted({float(mid) for mid in store.open_arrays("aligned_grid", FIRST.isoformat())["mid"].ravel()}),
+    }
+
+
+def build_and_read(folder: Path, root: Path) -> dict[str, Any]:
+    """Build the deployment's dataset from planted grid days, audit it, and have the deployment's model read it."""
+    configuration = load_configuration(folder, os.environ)
+    store = make_store(root)
+    parts = write_experiment(store, "silent", configuration.datasets["silent"])
+    report = audit(store, "silent")
+    dataset = open_dataset(store, "silent")
+    index = parts.index
+    return {
+        "audit": [finding.rule for finding in report.findings],
+        "violations": [finding.rule for finding in report.violations],
+        "labels_are_signs": index["label"].to_list() == (index["return_bps"] >= 0).cast(pl.Int8).to_list(),
+        "boundaries_bps": parts.recipe["boundaries_bps"],
+        "columns": dataset.columns("silence"),
+        "silence": dataset.gather("silence", 490, 545)[:, 1].tolist(),
+        "model": read_with_model(configuration.models["means"], dataset),
+    }
+
+
+def read_with_model(model: ModelParameters, dataset: Dataset) -> dict[str, Any]:
+    from trademl_assets.models.inputs import inputs_of  # noqa: PLC0415 -- torch only where the network runs
+    from trademl_assets.training.data import SegmentFeed  # noqa: PLC0415 -- the same
+
+    network = MODELS.get(model.family).build(model.parameters, inputs_of(dataset))
+    feed = SegmentFeed(dataset, network)
+    batch = feed.batch(feed.stretches("validation", on_stride_only=True))
+    scaling = dataset.scaling("silence")
+    scaled = (dataset.gather("silence", 0, dataset.steps) - scaling.center) / scaling.scale
+    read = feed.features.read(0, dataset.steps)[:, -scaled.shape[1] :].numpy()
+    return {
+        "streams": network.streams,
+        "logits": list(network(batch).shape),
+        "decisions": len(batch.rows),
+        "silence_is_read": bool(np.allclose(read, np.clip(scaled, -scaling.clip, scaling.clip), atol=1e-6)),
+    }
+
+
+def test_a_dataset_is_built_from_them_and_a_model_reads_it(installed: Path, tmp_path: Path) -> None:
+    found = call(installed, build_and_read, write_deployment(tmp_path / "deployment"), tmp_path / "store")
+    assert found["violations"] == []
+    assert "silence: noise after a cut changes nothing before it" in found["audit"]
+    assert found["labels_are_signs"]
+    assert found["boundaries_bps"] == [0.0]
+    assert found["columns"] == ["LEAD:minutes_of_silence", "FOLLOW:minutes_of_silence"]
+    missing = [0.0] * 10 + [min(float(minute), 30.0) for minute in range(1, 41)] + [0.0] * 5
+    assert found["silence"] == missing
+    model = found["model"]
+    assert model["streams"] == ["price", "silence"]
+    assert model["logits"] == [model["decisions"], 2]
+    assert model["silence_is_read"]
+
+
+def test_a_run_goes_from_their_source_through_their_step_to_the_grid(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    found = call(installed, run_to_the_grid, write_deployment(tmp_path / "deployment", shorten), tmp_path / "home")
+    assert found["spreads"] == {f"{FIRST}|{name}": {"left_out": 0} for name in sorted(FRAME.instruments)}
+    assert found["mids"] == [100.0]
