@@ -35,6 +35,7 @@ class DualChannel(Network):
     """
 
     reads_steps_in_products = True
+    takes_half_steps = True
 
     def __init__(self, parameters: DualChannelParameters, inputs: ModelInputs) -> None:
         super().__init__()

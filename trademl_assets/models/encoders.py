@@ -11,6 +11,7 @@ from trademl_assets.models.short_term_parameters import (
     StridedConvolutionParameters,
     TokenParameters,
 )
+from trademl_assets.models.step_products import StepLinear, as_read
 
 
 class PatchEncoder(nn.Module):
@@ -27,7 +28,7 @@ class PatchEncoder(nn.Module):
         self.steps = parameters.steps
         self.groups = instruments if parameters.shared_by_instruments else 1
         read = features if parameters.shared_by_instruments else instruments * features
-        self.step = nn.Sequential(nn.Linear(read, parameters.step_width), activation(parameters.step_activation))
+        self.step = nn.Sequential(StepLinear(read, parameters.step_width), activation(parameters.step_activation))
         self.pools_mean = parameters.pooling == "mean"
         pooled = self.groups * parameters.step_width * (1 if self.pools_mean else parameters.steps)
         self.token = _token_layers(pooled, parameters)
@@ -70,7 +71,7 @@ class StridedConvolutionEncoder(nn.Module):
 
     def forward(self, batch: SegmentBatch) -> Tensor:
         """Return (V, n, token width): the tokens of every view, in time order."""
-        patches = cut_patches(batch.steps, batch, self.steps)
+        patches = cut_patches(as_read(batch.steps), batch, self.steps)
         views, count = patches.shape[:2]
         by_group = patches.reshape(views * count, self.steps, self.groups, -1).permute(0, 2, 3, 1).flatten(0, 1)
         tokens: Tensor = self.token(self.convolutions(by_group).reshape(views, count, -1))

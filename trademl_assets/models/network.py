@@ -16,8 +16,8 @@ class SegmentBatch:
     positions phase + 1 + j * P to phase + (j + 1) * P.
 
     Attributes:
-        steps: (B, L, F) step features, float32 or at the precision of products of matrices; behind a shorter segment
-            stand zeros.
+        steps: (B, L, F) step features, float32, at the precision of products of matrices, or float16 as they are kept,
+            as far as the network takes these; behind a shorter segment stand zeros.
         view_segment: V segment positions.
         view_phase: V phases, each in [0, P).
         decision_view: (N,) int64 view of each decision.
@@ -94,6 +94,9 @@ class Network(nn.Module):
     reads_steps_in_products: bool = False
     """Whether all it does with steps first are products of matrices, so that it loses nothing where steps come at the
     precision that these are computed in."""
+
+    takes_half_steps: bool = False
+    """Whether it also takes steps as float16, and reads them as the float32 that they stand for."""
 
     has_density: bool = False
     """Whether `log_density` is defined."""

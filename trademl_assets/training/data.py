@@ -60,6 +60,7 @@ class SegmentFeed:
         self.window_steps = network.window_steps
         self.mirror = network.mirror
         self.reads_steps_in_products = network.reads_steps_in_products
+        self.takes_half_steps = network.takes_half_steps
         self.daily = DailyFeatures(dataset, network.step_features) if features is None else features
         self.features: Features = self.daily
         index = dataset.index
@@ -126,10 +127,12 @@ class SegmentFeed:
         Args:
             stretches: Segments with their decisions.
             total_weight: Of the whole step that they are a part of; None is the sum of their own weights.
-            dtype: Of the steps.
+            dtype: Of the steps; where it is single and they are kept at half, a network that takes these is given them
+                as they are kept: half the memory, the same values.
         """
         longest = max(stretch.last_step - stretch.first_step for stretch in stretches)
-        steps = torch.empty(len(stretches), longest, self.features.width, dtype=dtype, device=self.features.device)
+        laid = self.daily.dtype if self.takes_half_steps and dtype == torch.float32 else dtype
+        steps = torch.empty(len(stretches), longest, self.features.width, dtype=laid, device=self.features.device)
         views: dict[tuple[int, int], int] = {}
         decision_view, decision_patches, rows = [], [], []
         for number, stretch in enumerate(stretches):

@@ -115,6 +115,29 @@ def test_half_precision_needs_half_the_disk_and_is_what_is_computed_too(dataset:
     assert not files(dataset)
 
 
+def test_half_features_are_laid_as_they_are_kept_for_networks_that_take_them(
+    dataset: Dataset, inputs: ModelInputs, feed: SegmentFeed
+) -> None:
+    network = build_network(model_of(), inputs)
+    half = SegmentFeed(dataset, network, DailyFeatures(dataset, network.step_features, "fp16"))
+    stretches = half.stretches("train", on_stride_only=True)[:2]
+    laid, asked = half.batch(stretches).steps, half.batch(stretches, dtype=torch.bfloat16).steps
+    assert (laid.dtype, asked.dtype) == (torch.float16, torch.bfloat16)
+    assert torch.equal(asked, laid.float().bfloat16())
+    half.takes_half_steps = False
+    assert torch.equal(half.batch(stretches).steps, laid.float())
+    assert feed.batch(stretches).steps.dtype == torch.float32
+
+
+def test_training_on_half_features_is_training_on_their_single_copies(dataset: Dataset, inputs: ModelInputs) -> None:
+    network = build_network(model_of(), inputs).eval()
+    half = SegmentFeed(dataset, network, DailyFeatures(dataset, network.step_features, "fp16"))
+    stretches = half.stretches("validation", on_stride_only=True)
+    found = network(half.batch(stretches))
+    half.takes_half_steps = False
+    torch.testing.assert_close(found, network(half.batch(stretches)), rtol=1e-5, atol=1e-6)
+
+
 def test_the_disk_is_bounded_and_what_is_in_use_stays(dataset: Dataset, inputs: ModelInputs) -> None:
     old, new = features_of(dataset, inputs, mask=False), features_of(dataset, inputs, "fp16")
     old.prepare([1], silent)
