@@ -17,6 +17,7 @@ from trademl_assets.training.leases import Cards, shown
 from trademl_assets.training.parameters import Devices, TrainingSpec
 from trademl_assets.training.prediction_spec import PredictionSpec
 from trademl_assets.training.results import FAILURE_FILE, SPEC_FILE, SUMMARY_FILE, read_json, remove_files, write_json
+from trademl_assets.training.waiting import MODULE
 
 Runner = Callable[[Sequence[str], Mapping[str, str]], object]
 """Runs a command with additional environment variables until it ends; raises an exception if it fails."""
@@ -110,7 +111,7 @@ def build_command(spec_file: Path, processes: int, logs: Path) -> list[str]:
         processes: Processes that train together.
         logs: Folder of torchrun's own files, which it would leave in the machine's temporary folder otherwise.
     """
-    module = ["-m", "trademl_assets.training.run", str(spec_file)]
+    module = ["-m", MODULE, str(spec_file)]
     if processes == 1:
         return [sys.executable, *module]
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", f"--log-dir={logs}"]

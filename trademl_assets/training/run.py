@@ -23,14 +23,16 @@ from typing import Any
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
 from pydantic import TypeAdapter
 
-from trademl_assets.foundation.errors import TradeMLError, TrainingError
 from trademl_assets.foundation.uncollected import uncollected
-from trademl_assets.training.leases import occupied
-from trademl_assets.training.lifeline import die_with
-from trademl_assets.training.parameters import TrainingSpec
-from trademl_assets.training.prediction_spec import PredictionSpec
-from trademl_assets.training.results import FAILURE_FILE, append_metrics, describe_failure, write_json
-from trademl_assets.training.waiting import WAITS, Order
+
+with uncollected():
+    from trademl_assets.foundation.errors import TradeMLError, TrainingError
+    from trademl_assets.training.leases import occupied
+    from trademl_assets.training.lifeline import die_with
+    from trademl_assets.training.parameters import TrainingSpec
+    from trademl_assets.training.prediction_spec import PredictionSpec
+    from trademl_assets.training.results import FAILURE_FILE, append_metrics, describe_failure, write_json
+    from trademl_assets.training.waiting import MODULE, WAITS, Order, has_opened_a_card
 
 LAUNCHER_VARIABLE = "TRADEML_LAUNCHER_PID"
 CARDS_VARIABLE = "TRADEML_CARDS"
@@ -76,6 +78,10 @@ def _awaited() -> Path | None:
     if order is None:
         return None
     os.environ.update(order.environment)
+    if (
+        CARDS_VARIABLE in os.environ and has_opened_a_card()
+    ):  # an import did, and CUDA reads once which ones it may take
+        os.execv(sys.executable, [sys.executable, "-m", MODULE, str(order.specification)])  # noqa: S606 -- ourselves
     return order.specification
 
 
@@ -94,12 +100,7 @@ def _listen(told: "Future[Order | None]") -> None:
 
 def _import_what_is_slow() -> None:
     with uncollected():
-        import torch  # noqa: PLC0415 -- slow to import: by now the process ends with its launcher
-
-        from trademl_assets.training import fit, prediction  # noqa: F401, PLC0415 -- as above
-    # CUDA reads once which cards it may take
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch has no types for it
-        raise TrainingError("CUDA was initialised by an import, before this process was given its cards")
+        from trademl_assets.training import fit, prediction  # noqa: F401, PLC0415 -- by now the process ends with its launcher
 
 
 def _read_spec(text: str) -> TrainingSpec | PredictionSpec:

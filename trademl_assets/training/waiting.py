@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+MODULE = "trademl_assets.training.run"
 WAITS = "-"
 """Stands in the command line where a process that need not wait has its specification."""
 
@@ -82,8 +83,21 @@ class WaitingProcess:
                 self.process.stdin.close()
 
 
+def has_opened_a_card(descriptors: Path = Path("/proc/self/fd")) -> bool:
+    """Whether this process has opened an NVIDIA device, as CUDA does when it first looks which there are.
+
+    Args:
+        descriptors: Where the kernel shows the files that it has open.
+    """
+    for descriptor in descriptors.glob("*"):
+        with contextlib.suppress(OSError):  # it was the listing's own
+            if str(descriptor.readlink()).startswith("/dev/nvidia"):
+                return True
+    return False
+
+
 def _command() -> list[str]:
-    return [sys.executable, "-m", "trademl_assets.training.run"]
+    return [sys.executable, "-m", MODULE]
 
 
 @contextmanager

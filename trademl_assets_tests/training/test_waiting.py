@@ -1,7 +1,9 @@
 import contextlib
+import faulthandler
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,10 +19,11 @@ import pytest
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.orchestration.resources.compute import TrainingProcesses
 from trademl_assets.storage.commit import ArtifactStore
+from trademl_assets.training import run
 from trademl_assets.training.launch import build_command, build_environment, launch_training
 from trademl_assets.training.leases import Cards
-from trademl_assets.training.run import main
-from trademl_assets.training.waiting import WAITS, Order, WaitingProcess, waiting_process
+from trademl_assets.training.run import CARDS_VARIABLE, main
+from trademl_assets.training.waiting import MODULE, WAITS, Order, WaitingProcess, has_opened_a_card, waiting_process
 from trademl_assets_tests.training.conftest import specification, training_values
 from trademl_assets_tests.training.test_lifeline import alive
 
@@ -105,6 +108,35 @@ def test_it_is_gone_after_the_block_and_bears_the_store_in_its_command_line(
         assert str(tmp_path) in Path(f"/proc/{waiting.process.pid}/cmdline").read_text()
         raise KeyError
     assert not alive(waiting.process.pid)
+
+
+def test_an_open_card_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "0").symlink_to("/dev/null")
+    assert not has_opened_a_card(tmp_path)
+    (tmp_path / "7").symlink_to("/dev/nvidiactl")
+    assert has_opened_a_card(tmp_path)
+
+
+def test_what_an_import_showed_all_cards_is_started_anew_with_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ReplacedError(Exception):
+        pass
+
+    def replaced(_program: str, arguments: list[str]) -> None:
+        raise ReplacedError(arguments[1:])
+
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"training": {"timeout": "PT1H"}}))
+    monkeypatch.setenv(CARDS_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(run, "has_opened_a_card", lambda: True)  # there may be no card where this runs
+    monkeypatch.setattr(os, "execv", replaced)
+    listen(monkeypatch, Order(spec, {}).line())
+    try:
+        with pytest.raises(ReplacedError, match=re.escape(str(["-m", MODULE, str(spec)]))):
+            main([WAITS])
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.mark.end_to_end
