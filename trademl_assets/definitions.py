@@ -7,34 +7,37 @@ from typing import Any
 
 import dagster as dg
 
-from trademl_assets.configuration.model import Configuration
-from trademl_assets.configuration.reading import configuration_from_environment, current_environment
-from trademl_assets.orchestration.assets.ablations import build_ablation_assets
-from trademl_assets.orchestration.assets.candles import build_candle_assets
-from trademl_assets.orchestration.assets.coverage import build_coverage_assets
-from trademl_assets.orchestration.assets.datasets import build_dataset_assets
-from trademl_assets.orchestration.assets.evaluation import build_evaluation_assets
-from trademl_assets.orchestration.assets.grid import build_grid_assets
-from trademl_assets.orchestration.assets.leakage_controls import build_leakage_control_assets
-from trademl_assets.orchestration.assets.long_term import build_long_term_assets
-from trademl_assets.orchestration.assets.order_book import build_order_book_assets
-from trademl_assets.orchestration.assets.sources import build_source_assets
-from trademl_assets.orchestration.assets.training import build_training_assets
-from trademl_assets.orchestration.assets.tuning import build_tuning_assets
-from trademl_assets.orchestration.catalog import MODEL_EVALUATION
-from trademl_assets.orchestration.checks import build_checks
-from trademl_assets.orchestration.console import PROGRESS_LOGGER, progress_logger
-from trademl_assets.orchestration.deployment import Deployment
-from trademl_assets.orchestration.jobs import build_jobs
-from trademl_assets.orchestration.period_job import build_period_job
-from trademl_assets.orchestration.resources.compute import TrainingProcesses
-from trademl_assets.orchestration.resources.partitions_io import PartitionTables
-from trademl_assets.orchestration.resources.sources import MarketSources
-from trademl_assets.orchestration.resources.tracking import StageTracking
-from trademl_assets.orchestration.schedules import build_schedules
-from trademl_assets.orchestration.sensors import build_sensors
-from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets.training.leases import VISIBLE_VARIABLE, find_cards
+from trademl_assets.foundation.uncollected import uncollected
+
+with uncollected():  # for Dagster's processes, which import this module to start
+    from trademl_assets.configuration.model import Configuration
+    from trademl_assets.configuration.reading import configuration_from_environment, current_environment
+    from trademl_assets.orchestration.assets.ablations import build_ablation_assets
+    from trademl_assets.orchestration.assets.candles import build_candle_assets
+    from trademl_assets.orchestration.assets.coverage import build_coverage_assets
+    from trademl_assets.orchestration.assets.datasets import build_dataset_assets
+    from trademl_assets.orchestration.assets.evaluation import build_evaluation_assets
+    from trademl_assets.orchestration.assets.grid import build_grid_assets
+    from trademl_assets.orchestration.assets.leakage_controls import build_leakage_control_assets
+    from trademl_assets.orchestration.assets.long_term import build_long_term_assets
+    from trademl_assets.orchestration.assets.order_book import build_order_book_assets
+    from trademl_assets.orchestration.assets.sources import build_source_assets
+    from trademl_assets.orchestration.assets.training import build_training_assets
+    from trademl_assets.orchestration.assets.tuning import build_tuning_assets
+    from trademl_assets.orchestration.catalog import MODEL_EVALUATION
+    from trademl_assets.orchestration.checks import build_checks
+    from trademl_assets.orchestration.console import PROGRESS_LOGGER, progress_logger
+    from trademl_assets.orchestration.deployment import Deployment
+    from trademl_assets.orchestration.jobs import build_jobs
+    from trademl_assets.orchestration.period_job import build_period_job
+    from trademl_assets.orchestration.resources.compute import TrainingProcesses
+    from trademl_assets.orchestration.resources.partitions_io import PartitionTables
+    from trademl_assets.orchestration.resources.sources import MarketSources
+    from trademl_assets.orchestration.resources.tracking import StageTracking
+    from trademl_assets.orchestration.schedules import build_schedules
+    from trademl_assets.orchestration.sensors import build_sensors
+    from trademl_assets.storage.commit import ArtifactStore
+    from trademl_assets.training.leases import VISIBLE_VARIABLE, find_cards
 
 
 def build_definitions(configuration: Configuration, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.special import ndtri
 
 from trademl_assets.datasets.splits import Block
 from trademl_assets.foundation.parameters import Parameters
@@ -116,7 +116,9 @@ def _fit_columns(values: NDArray[np.float64], parameters: ScalingParameters) -> 
             levels = [parameters.lower_quantile, 0.5, parameters.upper_quantile]
             quantile = np.nanquantile if np.isnan(values).any() else np.quantile
             low, center, high = quantile(values, levels, axis=0)
-            return center, (high - low) / (ndtri(parameters.upper_quantile) - ndtri(parameters.lower_quantile))
+            return center, (high - low) / (
+                scipy.special.ndtri(parameters.upper_quantile) - scipy.special.ndtri(parameters.lower_quantile)
+            )
         case "standard":
             return np.nanmean(values, axis=0), np.nanstd(values, axis=0)
         case "min_max":

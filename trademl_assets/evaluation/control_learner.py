@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from trademl_assets.scoring.baselines import class_prior
 from trademl_assets.scoring.metrics import log_losses
@@ -39,7 +38,7 @@ class MultinomialLogistic:
     def predict(self, features: NDArray[np.floating]) -> Floats:
         """(n, C) probabilities of features (n, k)."""
         scores = (features - self.center) / self.scale @ self.weights + self.offsets
-        return np.asarray(np.exp(scores - logsumexp(scores, axis=1, keepdims=True)))
+        return np.asarray(np.exp(scores - scipy.special.logsumexp(scores, axis=1, keepdims=True)))
 
 
 def fit_logistic(
@@ -75,7 +74,7 @@ def fit_logistic(
         return value, gradient
 
     begin = np.concatenate([np.zeros(width * classes), offsets])
-    found = minimize(
+    found = scipy.optimize.minimize(
         loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": MOST_ITERATIONS, "ftol": TOLERANCE}
     ).x
     return MultinomialLogistic(center, scale, found[:-classes].reshape(width, classes), found[-classes:])

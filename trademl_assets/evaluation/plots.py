@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from trademl_assets.evaluation.figures import new_figure, render_png
 from trademl_assets.evaluation.skill import Skill
@@ -233,7 +233,7 @@ def _draw_band(axes: Axes, curve: metrics.ReliabilityCurve, independent_share: f
     """Shade where 95 % of a perfect model's dots lie, by the normal approximation on independent labels."""
     filled = curve.count > 0
     predicted, independent = curve.predicted[filled], curve.count[filled] * independent_share
-    half = ndtri(0.975) * np.sqrt(predicted * (1 - predicted) / np.maximum(independent, 1.0))
+    half = scipy.special.ndtri(0.975) * np.sqrt(predicted * (1 - predicted) / np.maximum(independent, 1.0))
     low, high = np.clip(predicted - half, 0, 1), np.clip(predicted + half, 0, 1)
     axes.fill_between(predicted, low, high, color=GREY, alpha=0.22, linewidth=0, label="a perfect model's, 95 %")
 

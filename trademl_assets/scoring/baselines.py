@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
-from scipy.optimize import minimize_scalar
 
 from trademl_assets.foundation.errors import EvaluationError
 from trademl_assets.foundation.parameters import Parameters
@@ -192,5 +192,5 @@ def fit_persistence(last_class: ArrayLike, labels: ArrayLike, classes: int, pseu
     def loss(stay: float) -> float:
         return float(-np.log(stay * same + (1 - stay) * base).mean())
 
-    found = minimize_scalar(loss, bounds=(0.0, ceiling), method="bounded", options={"xatol": 1e-9})
+    found = scipy.optimize.minimize_scalar(loss, bounds=(0.0, ceiling), method="bounded", options={"xatol": 1e-9})
     return Persistence(float(found.x) if found.fun < loss(0.0) else 0.0, prior)

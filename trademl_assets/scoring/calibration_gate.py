@@ -9,7 +9,6 @@ import scipy
 from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.special import ndtri
 
 from trademl_assets.datasets.splits import effective_samples
 from trademl_assets.foundation.parameters import Parameters
@@ -91,7 +90,7 @@ def judge_calibration(
     group = group.astype(np.int64)
     edges = equal_width_edges()
     places = np.stack([bin_of(column, edges) for column in probabilities.T], axis=1)
-    below = ndtri(np.minimum(np.cumsum(probabilities, axis=1)[:, :-1], 1.0))
+    below = scipy.special.ndtri(np.minimum(np.cumsum(probabilities, axis=1)[:, :-1], 1.0))
     shape = (len(names), probabilities.shape[1] + 1, len(edges) - 1)
     claimed = _claims(probabilities, places, group, shape)
     sizes = np.append(np.bincount(group, minlength=len(names)), len(labels)).astype(np.float64)

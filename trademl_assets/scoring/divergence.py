@@ -1,8 +1,8 @@
 """Distance to the best possible forecast, where a planted market knows it: judged without label noise."""
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import rel_entr
 
 from trademl_assets.foundation.errors import EvaluationError
 
@@ -11,7 +11,9 @@ Floats = NDArray[np.float64]
 
 def kl_divergences(p_star: ArrayLike, q: ArrayLike) -> Floats:
     """(N,) Kullback-Leibler divergence KL(p*||q) in nats; infinite where q excludes what p* allows."""
-    return np.asarray(rel_entr(np.asarray(p_star, dtype=np.float64), np.asarray(q, dtype=np.float64)).sum(axis=1))
+    return np.asarray(
+        scipy.special.rel_entr(np.asarray(p_star, dtype=np.float64), np.asarray(q, dtype=np.float64)).sum(axis=1)
+    )
 
 
 def mean_kl(p_star: ArrayLike, q: ArrayLike) -> float:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from trademl_assets.scoring.bins import bin_of, equal_width_edges
 
@@ -66,8 +66,8 @@ def excess_calibration_error(
     observed = float(np.abs((top == labels) @ place - claimed).sum() / len(top))
     upper = np.minimum(np.cumsum(probabilities, axis=1), 1.0)
     upper[:, -1] = 1.0
-    high = ndtri(upper[np.arange(len(top)), top])
-    low = ndtri(np.where(top > 0, upper[np.arange(len(top)), top - 1], 0.0))
+    high = scipy.special.ndtri(upper[np.arange(len(top)), top])
+    low = scipy.special.ndtri(np.where(top > 0, upper[np.arange(len(top)), top - 1], 0.0))
     generator = np.random.default_rng(seed)
     errors = np.concatenate(
         [

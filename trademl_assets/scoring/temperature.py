@@ -1,9 +1,8 @@
 """Temperature: one divisor of the logits by greatest likelihood, drawn towards 1 where few labels leave it in doubt."""
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq, minimize_scalar
-from scipy.special import log_softmax, logsumexp
 
 from trademl_assets.foundation.errors import EvaluationError
 
@@ -20,18 +19,18 @@ def ensemble_logits(member_logits: ArrayLike) -> Floats:
         (N, C), normalised log-probabilities.
     """
     logits = np.asarray(member_logits, dtype=np.float64)
-    return np.asarray(logsumexp(log_softmax(logits, axis=-1), axis=0) - np.log(len(logits)))
+    return np.asarray(scipy.special.logsumexp(scipy.special.log_softmax(logits, axis=-1), axis=0) - np.log(len(logits)))
 
 
 def apply_temperature(logits: ArrayLike, temperature: float) -> Floats:
     """Return softmax(logits / temperature), (N, C); the order of the classes stays as it was."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
-    return np.asarray(np.exp(log_softmax(scaled, axis=-1)))
+    return np.asarray(np.exp(scipy.special.log_softmax(scaled, axis=-1)))
 
 
 def temperature_log_loss(logits: ArrayLike, labels: ArrayLike, temperature: float) -> float:
     """Mean negative log-likelihood (nats) of softmax(logits / temperature)."""
-    scores = log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1)
+    scores = scipy.special.log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1)
     truth = np.asarray(labels, dtype=np.int64)
     return float(-scores[np.arange(len(truth)), truth].mean())
 
@@ -69,7 +68,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, lowest: float, highest
     elif slope(high) >= 0:
         temperature = highest
     else:
-        temperature = float(np.exp(brentq(slope, low, high, xtol=1e-13)))
+        temperature = float(np.exp(scipy.optimize.brentq(slope, low, high, xtol=1e-13)))
     fitted, plain = (temperature_log_loss(scores, truth, value) for value in (temperature, 1.0))
     return temperature if fitted < plain else 1.0
 
@@ -99,5 +98,5 @@ def shrink_temperature(
         likelihood = n_effective * temperature_log_loss(logits, labels, float(np.exp(log_temperature)))
         return likelihood + 0.5 * (log_temperature / prior_sd) ** 2
 
-    share = float(minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-9}).x)
+    share = float(scipy.optimize.minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-9}).x)
     return float(np.exp(share * end))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import expm, solve_continuous_lyapunov
 
 from trademl_assets.sources.planted_parameters import PlantedMarketParameters
 
@@ -65,8 +65,8 @@ def step_dynamics(parameters: PlantedMarketParameters) -> Dynamics:
     # Of a follower's unit variance, the part that the filtered leader brings; its own noise brings the rest.
     brought = drift.follower_share**2 * follower_rate / (leader_rate + follower_rate)
     diffusion = np.diag([2 * leader_rate] + [2 * follower_rate * (1 - brought)] * (count - 1))
-    stationary = solve_continuous_lyapunov(generator, -diffusion)
-    transition = expm(generator * parameters.step_minutes)
+    stationary = scipy.linalg.solve_continuous_lyapunov(generator, -diffusion)
+    transition = scipy.linalg.expm(generator * parameters.step_minutes)
     innovation = stationary - transition @ stationary @ transition.T
     slots = np.array([band.slots for band in books.bands], dtype=np.float64)
     variance = books.slot_noise_sd**2 / slots

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from trademl_assets.sources.contract import Reading
 from trademl_assets.sources.planted_dynamics import Dynamics, step_dynamics
@@ -164,7 +164,7 @@ def class_probabilities(mean: Floats, variance: Floats, boundaries: Floats) -> F
     Returns:
         Probabilities of shape (N, C); rows sum to one.
     """
-    below = ndtr((boundaries - mean[:, None]) / np.sqrt(variance)[:, None])
+    below = scipy.special.ndtr((boundaries - mean[:, None]) / np.sqrt(variance)[:, None])
     edge = np.zeros((mean.size, 1))
     return np.diff(np.hstack([edge, below, edge + 1]), axis=1)
 
