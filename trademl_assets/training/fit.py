@@ -211,6 +211,8 @@ def _sidecar(
         "model_name": spec.model_name,
         "model": spec.model,
         "training": spec.training.model_dump(mode="json"),
+        "weights": spec.weights,
+        "fold": spec.fold,
         "experiment": spec.experiment,
         "dataset_content_hash": dataset_hash,
         "code_version": spec.code_version,
