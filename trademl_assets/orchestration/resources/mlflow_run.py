@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from dagster import BetaWarning
-from mlflow.entities import RunStatus
 
 from trademl_assets.foundation.errors import TradeMLError
+from trademl_assets.foundation.uncollected import uncollected
 from trademl_assets.storage.locking import locked
+
+with uncollected():
+    import mlflow
+    from mlflow.entities import RunStatus
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", BetaWarning)  # the whole package is beta; this project's tests tell if it changes
