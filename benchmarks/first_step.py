@@ -31,7 +31,7 @@ TRAINED = {"seeds": [1], "max_epochs": 1, "steps_per_epoch_at_most": 2, "progres
 BEGUN, FEATURES, STEP = "the run begins", "the training process speaks", "first step"
 PHASES: Mapping[str, str] = {
     BEGUN: "Python, Dagster and the definitions are imported",
-    FEATURES: "MLflow and the training process: torch and Lightning are imported, the dataset is opened",
+    FEATURES: "MLflow, and beside it torch and Lightning in the training process; the dataset is opened",
     STEP: "step features, network, trainer, one step",
 }
 
