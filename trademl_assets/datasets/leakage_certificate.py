@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,6 +16,7 @@ from trademl_assets.datasets.parameters import DatasetParameters
 from trademl_assets.datasets.stream_kinds import STREAMS
 from trademl_assets.foundation.errors import CorruptArtifactError
 from trademl_assets.foundation.parameters import combine_fingerprints
+from trademl_assets.foundation.plugin_code import plugin_sources
 from trademl_assets.order_book.steps import PREPROCESSING_STEPS
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.storage.manifest import Manifest, Provenance
@@ -82,7 +82,7 @@ def code_fingerprint(
         for name, text in _sources(files(f"{PACKAGE}.{room}"), room):
             digest.update(f"{name} {len(text)}\n".encode() + text)
     for plugin in sorted(plugins, key=lambda kind: (kind.__module__, kind.__qualname__)):
-        digest.update(f"{plugin.__module__}.{plugin.__qualname__}\n{_source_of(plugin)}".encode())
+        digest.update(f"{plugin.__module__}.{plugin.__qualname__}\n{plugin_sources(plugin)}".encode())
     for library in libraries:
         digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
     return digest.hexdigest()
@@ -129,11 +129,3 @@ def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
             yield from _sources(each, f"{name}/{each.name}")
         elif each.name.endswith(".py"):
             yield f"{name}/{each.name}", each.read_bytes()
-
-
-def _source_of(plugin: type[Any]) -> str:
-    module = inspect.getmodule(plugin)
-    try:
-        return inspect.getsource(plugin if module is None else module)
-    except (OSError, TypeError):  # typed into an interpreter
-        return ""

@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 from trademl_assets.foundation.errors import ConfigError
+from trademl_assets.foundation.plugin_code import plugin_code
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self._group = entry_point_group
         self._known: dict[str, T] = {}
+        self._code: dict[str, str] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers its argument as `name`.
@@ -33,6 +35,7 @@ class Registry(Generic[T]):
             if name in self._known and self._known[name] is not plugin:
                 raise ConfigError(f"two plug-ins are called {self.kind} {name!r} -> rename one")
             self._known[name] = plugin
+            self._code[name] = plugin_code(plugin)
             return plugin
 
         return add
@@ -48,6 +51,15 @@ class Registry(Generic[T]):
         for entry in entry_points(group=self._group, name=name):
             return self.register(name)(entry.load())
         raise ConfigError(f"unknown {self.kind} {name!r} -> choose one of {', '.join(self.names())}")
+
+    def code(self, name: str) -> str:
+        """Return which code the plug-in called `name` was registered with: of `plugin_code`, empty for our own.
+
+        Raises:
+            ConfigError: No such plug-in.
+        """
+        self.get(name)
+        return self._code[name]
 
     def names(self) -> tuple[str, ...]:
         """Return all names, sorted."""

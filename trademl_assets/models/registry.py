@@ -25,10 +25,17 @@ class ModelFamily:
     Attributes:
         parameters: Its parameter model.
         builder: "module:function" of the function (parameters, inputs) -> Network.
+        version: Of the code of another package's family, where it is raised by hand; None counts its sources.
     """
 
     parameters: type[Parameters]
     builder: str
+    version: str | None = None
+
+    @property
+    def code_modules(self) -> tuple[str, ...]:
+        """Modules that hold its code; the builder's is not imported for that."""
+        return self.parameters.__module__, self.builder.split(":")[0]
 
     def build(self, parameters: Parameters, inputs: ModelInputs) -> "Network":
         """Build a network with fresh weights from torch's global random state.

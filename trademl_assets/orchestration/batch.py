@@ -106,7 +106,7 @@ def asset_arguments(deployment: Deployment, entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "group_name": entry.group,
         "partitions_def": deployment.space(entry.space),
-        "code_version": entry.code_version,
+        "code_version": deployment.lineage.code_version(entry.name),
         "owners": [deployment.configuration.platform.owner],
         "kinds": set(entry.kinds),
         "description": entry.description,
@@ -140,6 +140,7 @@ def commit_partitions(
     keys = _keys(context, entry)
     tags = deployment.names.tags(entry, keys)
     parents = latest_events(context)
+    code_version = deployment.lineage.code_version(entry.name)
     with tracking.stage_run(entry, deployment.names.run_name(entry, keys), tags, context.run.run_id) as run:
         run.log_parameters(run_parameters(deployment.configuration, entry, keys))
         done: list[Manifest] = []
@@ -162,9 +163,8 @@ def commit_partitions(
                 series.append({**facts.numbers, "rows": manifest.rows})
                 for name, png in facts.pictures().items():
                     run.log_bytes(png, f"{name}.png", f"plots/{key}")
-                yield materialization(
-                    manifest, key, facts, str(store.layout.partition_folder(entry.name, key)), parents
-                )
+                folder = str(store.layout.partition_folder(entry.name, key))
+                yield materialization(manifest, key, facts, folder, parents=parents, code_version=code_version)
         finally:
             run.log_series(series)
             run.log_partitions(done)

@@ -1,7 +1,7 @@
 """The assets by name: group, kinds, what they are, the stage they are tracked under, and their versions.
 
 `code_version` is raised by hand when a change of code changes what a partition contains; everything made with an older
-one is then stale.
+one is then stale. `plugin_versions` adds the code of other packages' plug-ins.
 """
 
 from collections.abc import Mapping

@@ -14,8 +14,8 @@ from trademl_assets.foundation.calendar import days_between
 from trademl_assets.foundation.errors import ConfigError
 from trademl_assets.foundation.parameters import combine_fingerprints
 from trademl_assets.orchestration.ablations import study_key
-from trademl_assets.orchestration.catalog import ENTRIES
 from trademl_assets.orchestration.partitions import day_of, join_key, split_key
+from trademl_assets.orchestration.plugin_versions import PluginVersions
 from trademl_assets.storage.commit import ArtifactStore, Provenance
 
 
@@ -44,6 +44,7 @@ class Lineage:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
+        self._versions = PluginVersions(configuration)
         self._market = configuration.market
         self._instruments = self._market.instruments_by_name()
         self._all_instruments = combine_fingerprints(*(each.fingerprint() for each in self._market.instruments))
@@ -94,6 +95,10 @@ class Lineage:
         """Return the fingerprint of the part of the configuration that a partition is made with."""
         return self._fingerprint[asset](str(key))
 
+    def code_version(self, asset: str, key: str | None = None) -> str:
+        """Return the version of the code that makes a partition, or with no key that of the asset as a whole."""
+        return self._versions.code_version(asset, key)
+
     def provenance(self, store: ArtifactStore, asset: str, key: str, run_id: str) -> Provenance:
         """Return the provenance of a partition that is about to be made.
 
@@ -104,7 +109,7 @@ class Lineage:
         found = {str(each): find(each.asset, each.key) for each in self.upstream(asset, key)}
         upstream = {place: "" if manifest is None else manifest.content_hash for place, manifest in found.items()}
         return Provenance(
-            code_version=ENTRIES[asset].code_version,
+            code_version=self.code_version(asset, key),
             config_fingerprint=self.fingerprint(asset, key),
             upstream=upstream,
             run_id=run_id,

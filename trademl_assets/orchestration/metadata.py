@@ -61,7 +61,13 @@ class Facts:
 
 
 def materialization(
-    manifest: Manifest, key: str, facts: Facts, folder: str, parents: Mapping[dg.AssetKey, int | None]
+    manifest: Manifest,
+    key: str,
+    facts: Facts,
+    folder: str,
+    *,
+    parents: Mapping[dg.AssetKey, int | None],
+    code_version: str,
 ) -> dg.AssetMaterialization:
     """Make the event of one committed partition.
 
@@ -71,6 +77,7 @@ def materialization(
         facts: What the body knows about it.
         folder: Folder where it lies.
         parents: What `latest_events` told of the asset's parents when the step began.
+        code_version: Of the asset as a whole, which Dagster holds a partition's against.
     """
     metadata: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
@@ -93,7 +100,7 @@ def materialization(
     if facts.sketch is not None:
         metadata["plot"] = inline_png(facts.sketch.png, f"{facts.sketch.says}. {WHOLE_PICTURE}")
     metadata |= {name: inline_png(png) for name, png in facts.pictures().items()}
-    tags = _version_tags(manifest, parents)
+    tags = _version_tags(manifest, parents, code_version)
     if isinstance(key, dg.MultiPartitionKey):
         tags.update(get_tags_from_multi_partition_key(key))
     return dg.AssetMaterialization(asset_key=manifest.asset, partition=key, metadata=metadata, tags=tags)
@@ -158,9 +165,9 @@ def latest_events(context: dg.AssetExecutionContext) -> dict[dg.AssetKey, int | 
     return {key: found.get(key) for key in parents}
 
 
-def _version_tags(manifest: Manifest, parents: Mapping[dg.AssetKey, int | None]) -> dict[str, str]:
+def _version_tags(manifest: Manifest, parents: Mapping[dg.AssetKey, int | None], code_version: str) -> dict[str, str]:
     tags = {
-        CODE_VERSION_TAG: manifest.code_version,
+        CODE_VERSION_TAG: code_version,
         DATA_VERSION_TAG: manifest.content_hash,
         DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
     }

@@ -68,7 +68,9 @@ def build_period_job(deployment: Deployment) -> dg.JobDefinition:
             run.set_tags({"verdict": facts.texts["verdict"]})
             facts = replace(facts, links={"report": run.page_of("report.html")})
         folder = str(store.layout.partition_folder(manifest.asset, manifest.partition))
-        context.log_event(materialization(manifest, manifest.partition, facts, folder, {}))
+        context.log_event(
+            materialization(manifest, manifest.partition, facts, folder, parents={}, code_version=manifest.code_version)
+        )
 
     @dg.job(
         name="evaluate_period_job",

@@ -141,8 +141,9 @@ def _wanted_again(artifact: Artifact, manifest: Manifest, lineage: Lineage, read
 
 def _differences(artifact: Artifact, manifest: Manifest, lineage: Lineage, read: Read) -> Iterator[str]:
     entry = ENTRIES[artifact.asset]
-    if manifest.code_version != entry.code_version:
-        yield f"code version {manifest.code_version} -> {entry.code_version}"
+    code_version = lineage.code_version(artifact.asset, artifact.key)
+    if manifest.code_version != code_version:
+        yield f"code version {manifest.code_version} -> {code_version}"
     if manifest.schema_version != entry.schema_version:
         yield f"schema version {manifest.schema_version} -> {entry.schema_version}"
     if manifest.config_fingerprint != lineage.fingerprint(artifact.asset, artifact.key):

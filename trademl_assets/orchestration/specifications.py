@@ -6,6 +6,7 @@ from typing import Any
 from trademl_assets.configuration.model import Configuration
 from trademl_assets.orchestration.catalog import TRAINED_MODEL
 from trademl_assets.orchestration.partitions import split_key
+from trademl_assets.orchestration.plugin_versions import PluginVersions
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.parameters import TrainingSpec
 from trademl_assets.tuning.template import TrainingTemplate
@@ -31,7 +32,7 @@ def training_template(configuration: Configuration, store: ArtifactStore, key: s
             "training": configuration.training.model_dump(mode="json"),
             "weights": configuration.datasets[experiment].weights.model_dump(mode="json"),
         },
-        code_version=TRAINED_MODEL.code_version,
+        code_version=PluginVersions(configuration).code_version(TRAINED_MODEL.name, key),
     )
 
 

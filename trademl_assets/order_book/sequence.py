@@ -77,15 +77,18 @@ class OrderBookParameters(Parameters):
         """Parameters of the step `compress`."""
         return self._parameters_of("compress", CompressionParameters)
 
+    def steps_from(self, form: Form) -> tuple[StepChoice, ...]:
+        """Return the steps that a day passes which enters in a form: from the first on that takes it."""
+        takers = [n for n, choice in enumerate(self.steps) if PREPROCESSING_STEPS.get(choice.step).takes == form]
+        return tuple(self.steps[takers[0] :]) if takers else ()
+
     def fingerprint_from(self, form: Form) -> str:
         """Fingerprint of what snapshots of a day depend on that enters in a form.
 
         Steps before the first that takes the form do not count, nor does what the certificate allows, which a check
         reads.
         """
-        takers = [n for n, choice in enumerate(self.steps) if PREPROCESSING_STEPS.get(choice.step).takes == form]
-        first = takers[0] if takers else len(self.steps)
-        parts = [choice.fingerprint() for choice in self.steps[first:]]
+        parts = [choice.fingerprint() for choice in self.steps_from(form)]
         measured = self.certificate.measured() if form == "raw rows" else f"{self.compression.slots} slots"
         return combine_fingerprints(*parts, measured)
 

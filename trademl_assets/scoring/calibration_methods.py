@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.optimize import isotonic_regression
-from scipy.special import log_softmax
 
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.foundation.registry import Registry
@@ -65,11 +64,18 @@ class Method:
         fit: Sample, labels (N,), independent labels, strength -> what was found, as JSON values.
         apply: What was found, sample -> (N, C) probabilities.
         describe: What was found in a few words.
+        version: Of the code of another package's method, where it is raised by hand; None counts its sources.
     """
 
     fit: Callable[[Sample, Labels, float, Strength], Fitted]
     apply: Callable[[Mapping[str, Any], Sample], Floats]
     describe: Callable[[Mapping[str, Any]], str]
+    version: str | None = None
+
+    @property
+    def code_modules(self) -> tuple[str, ...]:
+        """Modules that hold its code."""
+        return self.fit.__module__, self.apply.__module__, self.describe.__module__
 
 
 METHODS: Registry[Method] = Registry("calibration method", "trademl_assets.calibration_methods")
@@ -112,7 +118,7 @@ def _fit_regimes(sample: Sample, labels: Labels, n_effective: float, strength: S
 def _apply_regimes(found: Mapping[str, Any], sample: Sample) -> Floats:
     names, place = np.unique(sample.regimes, return_inverse=True)
     temperatures = np.array([found["regimes"].get(str(name), found["temperature"]) for name in names])
-    return np.asarray(np.exp(log_softmax(sample.logits / temperatures[place][:, None], axis=1)))
+    return np.asarray(np.exp(scipy.special.log_softmax(sample.logits / temperatures[place][:, None], axis=1)))
 
 
 METHODS.register("regime_temperature")(
@@ -130,7 +136,7 @@ METHODS.register("regime_temperature")(
 
 def _affine_fit(sample: Sample, labels: Labels, n_effective: float, strength: Strength, *, mixes: bool) -> Fitted:
     """Greatest posterior of softmax(W log p + b); every label counts n_effective / N, W is drawn to 1 and b to 0."""
-    scores = log_softmax(sample.logits, axis=1)
+    scores = scipy.special.log_softmax(sample.logits, axis=1)
     classes = scores.shape[1]
     doubt = np.full((classes, classes + 1), strength.off_diagonal_prior_sd)
     np.fill_diagonal(doubt, strength.scale_prior_sd)
@@ -143,8 +149,10 @@ def _affine_fit(sample: Sample, labels: Labels, n_effective: float, strength: St
 
 
 def _affine_apply(found: Mapping[str, Any], sample: Sample) -> Floats:
-    scores = log_softmax(sample.logits, axis=1) @ np.asarray(found["weights"]).T + np.asarray(found["offsets"])
-    return np.asarray(np.exp(log_softmax(scores, axis=1)))
+    scores = scipy.special.log_softmax(sample.logits, axis=1) @ np.asarray(found["weights"]).T + np.asarray(
+        found["offsets"]
+    )
+    return np.asarray(np.exp(scipy.special.log_softmax(scores, axis=1)))
 
 
 def _describe_affine(found: Mapping[str, Any]) -> str:
@@ -179,7 +187,7 @@ def _fit_isotonic(sample: Sample, labels: Labels, n_effective: float, strength: 
     for number, column in enumerate(probabilities.T):
         values, place, count = np.unique(column, return_inverse=True, return_counts=True)
         observed = np.bincount(place, weights=(labels == number).astype(np.float64)) / count
-        solution = isotonic_regression(observed, weights=count)
+        solution = scipy.optimize.isotonic_regression(observed, weights=count)
         first, last = solution.blocks[:-1], solution.blocks[1:] - 1
         at = np.stack([values[first], values[last]], axis=1).ravel()
         level = np.repeat(solution.x[first], 2)

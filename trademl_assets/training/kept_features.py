@@ -19,6 +19,7 @@ from torch import Tensor
 from trademl_assets.datasets.inputs import DATASET_ASSET
 from trademl_assets.datasets.windows import Dataset
 from trademl_assets.foundation.errors import CorruptArtifactError, MissingPartitionError
+from trademl_assets.foundation.plugin_code import plugin_code
 from trademl_assets.foundation.progress import ProgressReporter
 from trademl_assets.models.network import StepFeaturesLike
 from trademl_assets.storage.cache import HeldGroup, hold_group, shrink_cache
@@ -205,6 +206,7 @@ class DailyFeatures:
             self._dataset.cadence_seconds,
             described,
             own,
+            *filter(None, [plugin_code(type(self._part))]),
         ]
         return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 

@@ -1,8 +1,6 @@
-"""What plug-ins make: a dataset that a model reads, and books from raw rows to the grid through Dagster."""
+"""What plug-ins make without Dagster: a dataset that a model reads."""
 
 import os
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +11,8 @@ from trademl_assets.configuration.reading import load_configuration
 from trademl_assets.datasets.leakage import audit
 from trademl_assets.datasets.windows import Dataset, open_dataset
 from trademl_assets.models.registry import MODELS, ModelParameters
-from trademl_assets.storage.commit import ArtifactStore
-from trademl_assets_tests.conftest import PROJECT
-from trademl_assets_tests.datasets.conftest import FRAME, make_store, write_experiment
-from trademl_assets_tests.datasets.examples import FIRST
-from trademl_assets_tests.plugins.deployment import call, shorten, write_deployment
-
-
-def run_to_the_grid(folder: Path, home: Path) -> dict[str, Any]:
-    """Run the deployment through Dagster from the plug-in source to the grid."""
-    from trademl_assets.definitions import build_definitions  # noqa: PLC0415 -- Dagster only where it runs
-    from trademl_assets.orchestration.session import run_target  # noqa: PLC0415 -- the same
-
-    shutil.copy(PROJECT / "dagster.yaml", home / "dagster.yaml")
-    os.environ["DAGSTER_HOME"] = str(home)
-    os.chdir(home)
-    configuration = load_configuration(folder, os.environ)
-    run_target(
-        configuration, build_definitions(configuration), experiment=None, until="aligned_grid", report=sys.stderr.write
-    )
-    store = ArtifactStore.at(Path(configuration.platform.storage_root))
-    keys = store.partitions("book_snapshots")
-    return {
-        "spreads": {key: store.require("book_snapshots", key).notes["drop_wide_spreads"] for key in keys},
-        "mids": sorted({float(mid) for mid in store.open_arrays("aligned_grid", FIRST.isoformat())["mid"].ravel()}),
-    }
+from trademl_assets_tests.datasets.conftest import make_store, write_experiment
+from trademl_assets_tests.plugins.deployment import call, write_deployment
 
 
 def build_and_read(folder: Path, root: Path) -> dict[str, Any]:
@@ -90,10 +65,3 @@ def test_a_dataset_is_built_from_them_and_a_model_reads_it(installed: Path, tmp_
     assert model["streams"] == ["price", "silence"]
     assert model["logits"] == [model["decisions"], 2]
     assert model["silence_is_read"]
-
-
-def test_a_run_goes_from_their_source_through_their_step_to_the_grid(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir()
-    found = call(installed, run_to_the_grid, write_deployment(tmp_path / "deployment", shorten), tmp_path / "home")
-    assert found["spreads"] == {f"{FIRST}|{name}": {"left_out": 0} for name in sorted(FRAME.instruments)}
-    assert found["mids"] == [100.0]

@@ -1,6 +1,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,17 @@ from trademl_assets.training.member import build_network
 from trademl_assets_tests.training.conftest import model_of, model_values, specification, training_values
 
 DAYS = (1, 2, 3)
+PART = """
+class Part:
+    def __init__(self, part):
+        self.part, self.width, self.streams = part, part.width, part.streams
+
+    def identity(self):
+        return "v1"
+
+    def __call__(self, raw):
+        return self.part(raw)
+"""
 
 
 @pytest.fixture
@@ -66,6 +78,21 @@ def test_a_day_is_read_from_disk_and_not_computed_again(
     network.step_features.parts["price"].scale.fill_(float("nan"))  # what is computed from now on is seen
     assert torch.isfinite(other.day(1)).all()
     assert not torch.isfinite(other.day(5)).all()
+
+
+def test_features_of_a_plug_ins_part_are_not_taken_up_once_its_source_has_changed(
+    dataset: Dataset, inputs: ModelInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "a_part_of_another_package.py"
+    source.write_text(PART)
+    monkeypatch.syspath_prepend(tmp_path)
+    part = import_module(source.stem).Part(build_network(model_of(), inputs).step_features)
+    made = DailyFeatures(dataset, part, kept=True)
+    made.prepare(DAYS[:1], silent)
+    assert len(files(dataset, made.group)) == len(files(dataset, DailyFeatures(dataset, part, kept=True).group)) == 1
+    source.write_text(PART + "# another thought\n")
+    assert not files(dataset, DailyFeatures(dataset, part, kept=True).group)
+    made.release(0)
 
 
 def test_damaged_and_half_written_days_are_made_again(

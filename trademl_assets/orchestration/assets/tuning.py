@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from trademl_assets.orchestration.batch import Work, partitioned_asset
-from trademl_assets.orchestration.catalog import DATASET, HYPERPARAMETER_STUDY, TRAINED_MODEL
+from trademl_assets.orchestration.catalog import DATASET, HYPERPARAMETER_STUDY
 from trademl_assets.orchestration.deployment import Deployment
 from trademl_assets.orchestration.mappings import experiment_of_the_model
 from trademl_assets.orchestration.metadata import Facts
@@ -42,7 +42,7 @@ def build_tuning_assets(deployment: Deployment) -> list[dg.AssetsDefinition]:
                 parameters,
                 template.searchable,
                 scratch,
-                f"{dataset}:{TRAINED_MODEL.code_version}",
+                f"{dataset}:{template.code_version}",
                 WorkerProcesses(template, parameters, scratch, LOGGER.info, cards=cards),
                 subject=work.key,
             )

@@ -7,6 +7,7 @@ from trademl_assets.configuration.model import Configuration
 from trademl_assets.foundation.parameters import Parameters
 from trademl_assets.orchestration.catalog import Entry
 from trademl_assets.orchestration.partitions import split_key
+from trademl_assets.orchestration.plugin_versions import PluginVersions
 
 Stated = Mapping[str, Parameters | Mapping[str, Any] | str | int]
 
@@ -24,7 +25,8 @@ def run_parameters(configuration: Configuration, entry: Entry, keys: Sequence[st
     state = _STATED.get(entry.name)
     if state is None:
         return {}
-    stated = {"schema_version": entry.schema_version, "code_version": entry.code_version, **state(configuration, keys)}
+    code_version = PluginVersions(configuration).code_version(entry.name)
+    stated = {"schema_version": entry.schema_version, "code_version": code_version, **state(configuration, keys)}
     return {
         name: value.model_dump(mode="json") if isinstance(value, Parameters) else value
         for name, value in stated.items()
