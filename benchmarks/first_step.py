@@ -1,8 +1,9 @@
 """From the command that materialises a trained model to the first step of optimisation, on a Dagster instance.
 
 The demo's `trained_model` is materialised in a copy of its store by `dagster asset materialize`, a process that has
-imported nothing, as a run that the web interface launches. It is told to train for two steps; when the first was done
-is read in Dagster's event log, as what came before is.
+imported nothing, as a run that the web interface launches, where Dagster and MLflow have their tables, as they have
+once anything was made. It is told to train for two steps; when the first was done is read in Dagster's event log, as
+what came before is.
 """
 
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ DEPLOYMENT, PARTITION = "demo", "demo|dual_channel"
 ROUNDS = 3
 MOST_SECONDS = 15.0
 STORE = Path(DEPLOYMENT) / "store" / "artifacts"
+TRACKED = "mlflow.db"
 TRAINED = {"seeds": [1], "max_epochs": 1, "steps_per_epoch_at_most": 2, "progress_seconds": 0.001}
 """What the demo's training.yaml is changed in: one member, two steps of it, and a line after the first."""
 
@@ -83,7 +86,13 @@ def prepared(folder: Path, made: Path) -> Machine:
         "PYTHONPATH": str(PROJECT),
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
-    return Machine(home, os.environ | own)
+    shutil.copy2(made / DEPLOYMENT / TRACKED, variables / DEPLOYMENT)
+    machine = Machine(home, os.environ | own)
+    with instance_of(machine) as instance:  # makes the tables of each storage
+        instance.get_runs_count()
+        instance.all_asset_keys()
+        instance.all_instigator_state()
+    return machine
 
 
 def linked(source: str, target: str) -> None:
@@ -109,20 +118,22 @@ def seconds_to(machine: Machine) -> dict[str, float]:
 
 def reached(machine: Machine) -> Iterator[tuple[str, float]]:
     """Yield the instants of the phases as the run's event log has them."""
-    here = Path.cwd()
-    os.chdir(machine.home)  # the paths of dagster.yaml are relative
-    try:
-        with DagsterInstance.from_config(str(machine.home)) as instance:
-            (run,) = instance.get_runs()
-            for entry in instance.all_logs(run.run_id):
-                if entry.dagster_event and entry.dagster_event.event_type == DagsterEventType.RUN_START:
-                    yield BEGUN, entry.timestamp
-                elif "reads step features of" in entry.user_message:
-                    yield FEATURES, entry.timestamp
-                elif "epoch 1/1, step 1/2" in entry.user_message:
-                    yield STEP, entry.timestamp
-    finally:
-        os.chdir(here)
+    with instance_of(machine) as instance:
+        (run,) = instance.get_runs()
+        for entry in instance.all_logs(run.run_id):
+            if entry.dagster_event and entry.dagster_event.event_type == DagsterEventType.RUN_START:
+                yield BEGUN, entry.timestamp
+            elif "reads step features of" in entry.user_message:
+                yield FEATURES, entry.timestamp
+            elif "epoch 1/1, step 1/2" in entry.user_message:
+                yield STEP, entry.timestamp
+
+
+@contextmanager
+def instance_of(machine: Machine) -> Iterator[DagsterInstance]:
+    """Open the machine's instance of Dagster."""
+    with chdir(machine.home), DagsterInstance.from_config(str(machine.home)) as instance:  # its paths are relative
+        yield instance
 
 
 if __name__ == "__main__":
