@@ -26,6 +26,7 @@ BENCHMARKS = (
     "planted_rows",
     "training",
     "training_year",
+    "training_flat_year",
     "training_precision",
     "deeplob_network",
     "first_step",

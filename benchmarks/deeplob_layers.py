@@ -3,6 +3,9 @@
 The notebook convolves every window by itself. Its convolutions along time have no padding, so that what they give for
 a step does not depend on the window: for windows that overlap they are computed once. Batch normalisation then counts
 each step as often as there are windows that read it, which gives the same means and variances.
+
+On single windows ours differs in how the same arithmetic is laid out: channels last, kernels over columns as 1 x 1
+convolutions of those columns as channels, and the hyperbolic tangent by way of the logistic function.
 """
 
 from collections.abc import Callable
@@ -59,9 +62,86 @@ class DeepLob(nn.Module):
 
     def answer(self, tokens: Tensor) -> Tensor:
         """Return (N, 3) probabilities of convolved windows (N, 32, 82, 1), whose edges are padded from here on."""
-        joined = torch.cat((self.inp1(tokens), self.inp2(tokens), self.inp3(tokens)), dim=1).permute(0, 2, 1, 3)
+        joined = self.inception(tokens).permute(0, 2, 1, 3)
         rows, _ = self.lstm(torch.reshape(joined, (-1, joined.shape[1], joined.shape[2])))
         return torch.softmax(self.fc1(rows[:, -1, :]), dim=1)
+
+    def inception(self, tokens: Tensor) -> Tensor:
+        """Return (N, 192, 82, 1)."""
+        return torch.cat((self.inp1(tokens), self.inp2(tokens), self.inp3(tokens)), dim=1)
+
+
+class ColumnConvolution(nn.Conv2d):
+    """A kernel (1, k) over columns side by side, k apart: a 1 x 1 convolution that takes k columns as channels.
+
+    Laid out with channels last these stand together already, and the library is three times as fast at it.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 -- torch's name
+        """Return (N, out, T, W / k) of (N, in, T, W)."""
+        samples, channels, steps, columns = input.shape
+        read = self.kernel_size[1]
+        together = input.permute(0, 2, 3, 1).reshape(samples, steps, columns // read, read * channels)
+        weight = self.weight.permute(0, 3, 1, 2).reshape(self.out_channels, read * channels, 1, 1)
+        return nn.functional.conv2d(together.permute(0, 3, 1, 2), weight, self.bias)
+
+
+class LogisticTanh(nn.Module):
+    """tanh(x) = 2 / (1 + exp(-2 x)) - 1, to the last digits of single precision, in a fifth of the time."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return tanh of values."""
+        found: Tensor = _LogisticTanh.apply(values)  # type: ignore[no-untyped-call]  # torch's own
+        return found
+
+
+class _LogisticTanh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        found = torch.sigmoid(2 * values).mul_(2).sub_(1)
+        ctx.save_for_backward(found)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (found,) = ctx.saved_tensors
+        changed: Tensor = torch.ops.aten.tanh_backward(gradient, found)
+        return changed
+
+
+class _ChannelsLastGradient(torch.autograd.Function):
+    """What passes is left as it is; its gradient is laid out with channels last, as the layers before it read it."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004 -- torch's signature
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004 -- the same
+        return gradient.contiguous(memory_format=torch.channels_last)
+
+
+class LaidOutDeepLob(DeepLob):
+    """The notebook's network with its weights, laid out for a CPU."""
+
+    def __init__(self) -> None:
+        super().__init__(CountedNorm)
+        self.conv1[0] = ColumnConvolution(1, 32, (1, 2), stride=(1, 2))
+        self.conv2[0] = ColumnConvolution(32, 32, (1, 2), stride=(1, 2))
+        self.conv3[0] = ColumnConvolution(32, 32, (1, 10))
+        for number, layer in enumerate(self.conv2):
+            if isinstance(layer, nn.Tanh):
+                self.conv2[number] = LogisticTanh()
+        for layer in self.modules():
+            if isinstance(layer, nn.LeakyReLU):
+                layer.inplace = True
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own gap
+
+    def inception(self, tokens: Tensor) -> Tensor:
+        """Return (N, 192, 82, 1)."""
+        parts = (self.inp1(tokens), self.inp2(tokens), self.inp3(tokens))
+        laid: list[Tensor] = [_ChannelsLastGradient.apply(part) for part in parts]  # type: ignore[no-untyped-call]  # as above
+        return torch.cat(laid, dim=1)
 
 
 class CountedNorm(nn.BatchNorm2d):
@@ -114,8 +194,7 @@ class StretchedDeepLob(Network):
         self.patch_steps, self.window_steps = 1, WINDOW
         self.streams = self.step_features.streams
         self.targets, self.horizons_seconds = (instrument,), (horizon_seconds,)
-        self.layers = DeepLob(CountedNorm)
-        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own gap
+        self.layers = LaidOutDeepLob()
 
     def forward(self, batch: SegmentBatch) -> Tensor:
         """Return (N, 3) probabilities of the decisions; a segment's first step is the one before its first window."""

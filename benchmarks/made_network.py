@@ -1,7 +1,7 @@
 """A network of the demo's shape for the dataset of seven assets, and what a recipe must state to be trained on."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.made_dataset import ASSETS, HORIZON_SECONDS, STEPS_PER_DAY
 from benchmarks.market import PROJECT
@@ -10,9 +10,11 @@ from trademl_assets.configuration.reading import load_configuration
 from trademl_assets.models.parameters import DualChannelParameters
 from trademl_assets.training.parameters import TrainingParameters
 
+BookKind = Literal["bands", "flat"]
 INSTRUMENTS = tuple(f"ASSET{number}" for number in range(ASSETS))
 BOUNDARIES_BPS = (-60.0, -30.0, -12.0, 0.0, 12.0, 30.0, 60.0)
 WITHOUT_CONTEXT: dict[str, Any] = {"clock": False, "long_term": None, "context": None}
+FLAT_BOOK = {"kind": "flat", "slots": None}
 DROPOUT_FREE = ("encoder", "history", "merge")
 WIDE = 64
 WIDE_ENCODER: dict[str, Any] = {
@@ -26,15 +28,18 @@ WIDE_ENCODER: dict[str, Any] = {
 }
 
 
-def demo_network(history: str) -> DualChannelParameters:
-    """Return the demo's network without context, reading tokens by `window` or `anchored`."""
-    return DualChannelParameters.model_validate_json(json.dumps(_stated(history)))
+def demo_network(history: str, book: BookKind = "bands") -> DualChannelParameters:
+    """Return the demo's network without context, reading tokens by `window` or `anchored`, books as told."""
+    stated = _stated(history)
+    if book == "flat":
+        stated["book"] = FLAT_BOOK
+    return DualChannelParameters.model_validate_json(json.dumps(stated))
 
 
 def wide_network() -> DualChannelParameters:
     """Return a network that reads all 1,743 numbers of a step as they are, 64 wide from there on."""
     stated = _stated("window")
-    stated["book"] = {"kind": "flat", "slots": None}
+    stated["book"] = FLAT_BOOK
     stated["encoder"] |= WIDE_ENCODER
     stated["history"]["width"] = WIDE
     for name in DROPOUT_FREE:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 21
 """Of a cast piece: it is read again from the cache by the product that it was cast for."""
 
 
