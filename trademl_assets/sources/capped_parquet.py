@@ -3,6 +3,7 @@
 Declared sizes are capped before reading; every defect is a `SourceError`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,33 +40,78 @@ class ParquetCaps:
     file_bytes: int
 
 
-def require_within_caps(metadata: Any, caps: ParquetCaps, columns: tuple[str, ...] | None, origin: str) -> None:
-    """Check what the footer of a file declares.
-
-    A column of repetitions encodes to almost nothing, so values count with the size that they are decoded to.
+def require_within_caps(metadata: Any, caps: ParquetCaps, origin: str) -> None:
+    """Check what the footer of a file declares as a whole.
 
     Args:
         metadata: Footer as pyarrow reads it.
         caps: Declared sizes that are refused beyond.
-        columns: Columns that will be read; None counts their encoded sizes alone, for all columns.
         origin: Instrument, day and file, for messages.
 
     Raises:
-        SourceError: More rows or bytes than allowed.
+        SourceError: More rows or encoded bytes than allowed, or numbers that contradict each other.
     """
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    if min((min(group.num_rows, group.total_byte_size) for group in groups), default=0) < 0 or metadata.num_rows != sum(
+        group.num_rows for group in groups
+    ):
+        raise _contradicts(origin, f"{metadata.num_rows} rows in groups of {[group.num_rows for group in groups]}")
+    _require_sizes(metadata.num_rows, sum(group.total_byte_size for group in groups), caps, origin)
+
+
+def require_columns_within_caps(
+    path: Path, metadata: Any, caps: ParquetCaps, columns: Sequence[str], origin: str
+) -> None:
+    """Check what the footer of a file declares of columns that will be read.
+
+    A column of repetitions encodes to almost nothing, so values count with the size that they are decoded to. Numbers
+    that contradict each other are refused before a reader trusts them: polars asks for as much memory as they say and
+    is aborted, pyarrow is where it looks at a damaged description of a chunk, unless it is about to read the chunk.
+
+    Args:
+        path: The file.
+        metadata: Its footer as pyarrow reads it, that passed `require_within_caps`.
+        caps: Declared sizes that are refused beyond.
+        columns: Columns that will be read; those that the file lacks are passed over.
+        origin: Instrument, day and file, for messages.
+
+    Raises:
+        SourceError: More rows or bytes than allowed, or numbers that contradict each other.
+        OSError, pyarrow.ArrowException: The description of a chunk, or its first page, is damaged.
+    """
+    chosen = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+    numbers = [n for n, each in enumerate(chosen) if each.path in columns or each.path.split(".")[0] in columns]
+    _begin_to_read(path, metadata, list(columns))
     declared = 0
     for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
-        if columns is None:
-            declared += group.total_byte_size
-            continue
-        for chunk in (group.column(number) for number in range(group.num_columns)):
-            if chunk.path_in_schema in columns or chunk.path_in_schema.split(".")[0] in columns:
-                declared += max(chunk.total_uncompressed_size, BYTES_PER_VALUE * chunk.num_values)
-    if metadata.num_rows > caps.rows or declared > caps.file_bytes:
+        for number in numbers:
+            chunk = group.column(number)
+            values, size = chunk.num_values, chunk.total_uncompressed_size
+            is_flat = chosen[number].max_repetition_level == 0
+            if min(values, size, chunk.total_compressed_size) < 0 or (is_flat and values != group.num_rows):
+                stated = f"{values} values, {size} bytes, {chunk.total_compressed_size} compressed"
+                raise _contradicts(origin, f"{stated} of {chunk.path_in_schema} in {group.num_rows} rows")
+            declared += max(size, BYTES_PER_VALUE * values)
+    _require_sizes(metadata.num_rows, declared, caps, origin)
+
+
+def _begin_to_read(path: Path, metadata: Any, columns: list[str]) -> None:
+    """Have pyarrow take up every chunk of columns where it raises what is wrong with one."""
+    with pq.ParquetFile(path, metadata=metadata) as file:
+        for group in range(metadata.num_row_groups):
+            next(file.iter_batches(batch_size=1, row_groups=[group], columns=columns, use_threads=False), None)
+
+
+def _require_sizes(rows: int, size: int, caps: ParquetCaps, origin: str) -> None:
+    if rows > caps.rows or size > caps.file_bytes:
         raise SourceError(
-            f"{origin}: declares {metadata.num_rows} rows and {declared} bytes, allowed are {caps.rows} and "
+            f"{origin}: declares {rows} rows and {size} bytes, allowed are {caps.rows} and "
             f"{caps.file_bytes} -> if the file is genuine, raise max_rows or max_file_bytes"
         )
+
+
+def _contradicts(origin: str, stated: str) -> SourceError:
+    return SourceError(f"{origin}: the footer contradicts itself ({stated}) -> damaged, fetch the file again")
 
 
 def read_parquet_capped(
@@ -89,8 +135,8 @@ def read_parquet_capped(
     note_input(path)
     try:
         metadata = pq.read_metadata(path)
-        require_within_caps(metadata, caps, None, origin)
-        require_within_caps(metadata, caps, tuple(columns), origin)
+        require_within_caps(metadata, caps, origin)
+        require_columns_within_caps(path, metadata, caps, columns, origin)
         present = pl.read_parquet_schema(path)
         if missing := [name for name in columns if name not in present]:
             raise SourceError(

@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 
 from trademl_assets.foundation.errors import SourceError
 from trademl_assets.foundation.input_files import note_input
-from trademl_assets.sources.capped_parquet import PARQUET_DAMAGE, ParquetCaps, require_within_caps
+from trademl_assets.sources.capped_parquet import (
+    PARQUET_DAMAGE,
+    ParquetCaps,
+    require_columns_within_caps,
+    require_within_caps,
+)
 from trademl_assets.sources.capped_reading import ReadingCaps, compression_of, read_capped
 
 PARQUET_MAGIC = b"PAR1"
@@ -137,7 +142,7 @@ class _ParquetTable(Table):
         self._missing = conventions.missing_texts
         try:
             self._metadata = pq.read_metadata(path)
-            require_within_caps(self._metadata, ParquetCaps(caps.rows, caps.file_bytes), None, origin)
+            require_within_caps(self._metadata, ParquetCaps(caps.rows, caps.file_bytes), origin)
             self._schema = pl.read_parquet_schema(path)
         except PARQUET_DAMAGE as error:
             raise SourceError(f"{origin}: damaged or truncated ({_line(error)}) -> fetch the file again") from error
@@ -149,7 +154,7 @@ class _ParquetTable(Table):
         self.require(columns, self._origin)
         caps = ParquetCaps(self._caps.rows, self._caps.file_bytes)
         try:
-            require_within_caps(self._metadata, caps, tuple(columns), self._origin)
+            require_columns_within_caps(self._path, self._metadata, caps, list(columns), self._origin)
             frame = self._selected(list(columns), rows)
         except PARQUET_DAMAGE as error:
             raise SourceError(f"{self._origin}: damaged ({_line(error)}) -> fetch the file again") from error
