@@ -24,15 +24,15 @@ def require_finite(value: Tensor, name: str, where: str, processes: int) -> None
     Raises:
         NotFiniteError: It is not finite.
     """
-    finite = torch.isfinite(value.detach())
+    finite = here = torch.isfinite(value.detach())
     if processes > 1:
         everywhere = finite.to(torch.int32)
         torch.distributed.all_reduce(everywhere, op=torch.distributed.ReduceOp.MIN)
         finite = everywhere.bool()
     if not finite:
+        found = "not a number in another process" if here else value.item()
         raise NotFiniteError(
-            f"the {name} is {value.item()} in {where} -> lower the learning rate or look for impossible values in the "
-            "dataset"
+            f"the {name} is {found} in {where} -> lower the learning rate or look for impossible values in the dataset"
         )
 
 

@@ -16,7 +16,7 @@ from trademl_assets.models.inputs import ModelInputs, inputs_of
 from trademl_assets.storage.commit import ArtifactStore
 from trademl_assets.training.artifact import load_model
 from trademl_assets.training.data import SegmentFeed
-from trademl_assets.training.finite import NotFiniteError
+from trademl_assets.training.finite import NotFiniteError, require_finite
 from trademl_assets.training.fit import fit_members
 from trademl_assets.training.member import TrainedMember, build_network, train_member, training_class_weights
 from trademl_assets.training.module import MemberModule
@@ -126,6 +126,17 @@ def test_the_least_rate_on_a_plateau_is_lowered_with_the_rate_where_a_loss_was_n
     assert (rates[0], rates[1], rates[-1]) == pytest.approx((0.02, 0.01, 0.0005))
 
 
+def test_a_loss_that_is_no_number_in_another_process_ends_the_step_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(finite: torch.Tensor, op: Any) -> None:
+        assert op == torch.distributed.ReduceOp.MIN
+        finite.mul_(0)
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", elsewhere)
+    require_finite(torch.tensor(1.0), "loss", "epoch 0", 1)
+    with pytest.raises(NotFiniteError, match="the loss is not a number in another process in epoch 0"):
+        require_finite(torch.tensor(1.0), "loss", "epoch 0", 2)
+
+
 def test_checkpoints_of_another_training_are_not_gone_on_from(
     inputs: ModelInputs, feed: SegmentFeed, tmp_path: Path
 ) -> None:
@@ -138,7 +149,9 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(
     assert torch.equal(weights(other), weights(fresh))
 
 
-def test_a_member_of_a_dataset_that_was_made_anew_is_trained_anew(store: ArtifactStore, tmp_path: Path) -> None:
+def test_a_member_that_is_damaged_or_of_a_dataset_that_was_made_anew_is_trained_anew(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
     def made(half_life_days: float) -> float:
         values = dataset_values()
         values["weights"] = {"parts": [{"kind": "exponential_age", "half_life_days": half_life_days}]}
@@ -153,7 +166,13 @@ def test_a_member_of_a_dataset_that_was_made_anew_is_trained_anew(store: Artifac
     torch.set_num_threads(1)  # the networks are too small for more
     first = made(2.0)
     assert made(2.0) == first
+    member = tmp_path / "member_1.safetensors"
+    whole = member.read_bytes()
+    member.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert made(2.0) != first
+    assert member.read_bytes() == whole
     assert made(0.5) != first
+    assert member.read_bytes() != whole
 
 
 def test_a_dataset_with_other_columns_than_those_trained_on_is_refused(
