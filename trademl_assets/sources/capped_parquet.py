@@ -77,11 +77,11 @@ def require_columns_within_caps(
 
     Raises:
         SourceError: More rows or bytes than allowed, or numbers that contradict each other.
-        OSError, pyarrow.ArrowException: The description of a chunk, or its first page, is damaged.
+        OSError, pyarrow.ArrowException: The description of a chunk is damaged.
     """
     chosen = [metadata.schema.column(number) for number in range(metadata.num_columns)]
     numbers = [n for n, each in enumerate(chosen) if each.path in columns or each.path.split(".")[0] in columns]
-    _begin_to_read(path, metadata, list(columns))
+    _begin_to_read(path, metadata, numbers)
     declared = 0
     for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
         for number in numbers:
@@ -95,11 +95,14 @@ def require_columns_within_caps(
     _require_sizes(metadata.num_rows, declared, caps, origin)
 
 
-def _begin_to_read(path: Path, metadata: Any, columns: list[str]) -> None:
-    """Have pyarrow take up every chunk of columns where it raises what is wrong with one."""
+def _begin_to_read(path: Path, metadata: Any, columns: list[int]) -> None:
+    """Have pyarrow take up every chunk of columns, where it raises what is wrong with one; no page is decoded.
+
+    The reader below `ParquetFile` takes up its chunks and then gives batches of as many rows as it is asked for: none.
+    """
     with pq.ParquetFile(path, metadata=metadata) as file:
         for group in range(metadata.num_row_groups):
-            next(file.iter_batches(batch_size=1, row_groups=[group], columns=columns, use_threads=False), None)
+            next(file.reader.iter_batches(0, [group], column_indices=columns, use_threads=False), None)
 
 
 def _require_sizes(rows: int, size: int, caps: ParquetCaps, origin: str) -> None:
