@@ -54,6 +54,22 @@ def test_the_best_trial_is_named_and_its_values_are_those_of_the_model(finished:
     assert sidecar["model"]["history"]["width"] == best["model.history.width"]
 
 
+def test_a_training_tells_dagster_how_far_it_is_and_shows_its_curves(finished: Site):
+    with finished._instance() as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("trained_model"))
+        assert event is not None
+        told = [entry.user_message for entry in instance.all_logs(event.run_id)]
+    progress = [line for line in told if "samples/s" in line]
+    assert progress
+    assert all("of memory, at most" in line and line.endswith("left") for line in progress)
+    assert any("segment(s) take" in line for line in told)
+    assert event.asset_materialization is not None
+    plot = event.asset_materialization.metadata["plot"].value
+    assert isinstance(plot, str)
+    assert plot.startswith("![")
+    assert "data:image/png;base64," in plot
+
+
 def test_no_trial_and_no_training_leaves_files_of_its_own_behind(finished: Site):
     scratch = finished.store.layout.root / "scratch"
     assert (scratch / "training" / "demo" / "dual_channel").is_dir()

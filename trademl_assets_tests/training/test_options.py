@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from trademl_assets.foundation.errors import ConfigError, TrainingError
 from trademl_assets.models.inputs import ModelInputs
@@ -217,6 +218,15 @@ def test_processes_that_train_together_draw_dropout_of_their_own() -> None:
     assert drawn(7, 0) == alone
     assert drawn(7, 1) == drawn(7, 1)
     assert len({tuple(drawn(seed, rank)) for seed in (7, 8) for rank in (0, 1)}) == 4
+
+
+def test_tensorboard_shows_the_curves_of_every_epoch(setting: Setting, tmp_path: Path) -> None:
+    member = train(setting, tensorboard_folder=str(tmp_path / "curves"), max_epochs=3)
+    (written,) = (tmp_path / "curves").rglob("events.out.tfevents.*")
+    curves = EventAccumulator(str(written.parent)).Reload()
+    for name in ("training_loss", "validation_log_loss", "validation_accuracy"):
+        shown = [event.value for event in curves.Scalars(name)]
+        assert shown == pytest.approx([row[name] for row in member.epochs], rel=1e-6)
 
 
 def test_tensorboard_that_is_not_installed_is_named_with_its_remedy(
