@@ -3,6 +3,7 @@
 Declared sizes are capped before reading; every defect is a `SourceError`.
 """
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from trademl_assets.foundation.errors import SourceError
 from trademl_assets.foundation.input_files import note_input
+from trademl_assets.sources.parquet_pages import PageDamageError, require_sane_pages
 
 BYTES_PER_VALUE = 8
 
@@ -83,6 +85,7 @@ def require_columns_within_caps(
     numbers = [n for n, each in enumerate(chosen) if each.path in columns or each.path.split(".")[0] in columns]
     _begin_to_read(path, metadata, numbers)
     declared = 0
+    pages: list[tuple[int, int, int]] = []
     for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
         for number in numbers:
             chunk = group.column(number)
@@ -92,7 +95,15 @@ def require_columns_within_caps(
                 stated = f"{values} values, {size} bytes, {chunk.total_compressed_size} compressed"
                 raise _contradicts(origin, f"{stated} of {chunk.path_in_schema} in {group.num_rows} rows")
             declared += max(size, BYTES_PER_VALUE * values)
+            starts = [chunk.data_page_offset, *([chunk.dictionary_page_offset] if chunk.has_dictionary_page else [])]
+            pages.append((min(filter(None, starts), default=0), chunk.total_compressed_size, values))
     _require_sizes(metadata.num_rows, declared, caps, origin)
+    with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        try:
+            for place in pages:
+                require_sane_pages(mapped, *place)
+        except PageDamageError as error:
+            raise SourceError(f"{origin}: damaged ({error}) -> fetch the file again") from error
 
 
 def _begin_to_read(path: Path, metadata: Any, columns: list[int]) -> None:

@@ -90,8 +90,14 @@ def test_sound_files_of_any_writer_are_read(tmp_path: Path, rows: int, pages: st
             "price": [None if row % 7 == 0 else float(row) for row in range(rows)],
             "name": [["one", "other"][row % 2] for row in range(rows)],
             "bids": [[1.0] * (row % 3) for row in range(rows)],
+            "kind": [["rare", "often"][row % 5 > 0] for row in range(rows)],
         },
-        schema={"price": pl.Float64, "name": pl.String, "bids": pl.List(pl.Float64)},
+        schema={
+            "price": pl.Float64,
+            "name": pl.String,
+            "bids": pl.List(pl.Float64),
+            "kind": pl.Enum(["rare", *(f"never {number}" for number in range(2_000)), "often"]),
+        },
     )
     frame.write_parquet(tmp_path / "polars.parquet", row_group_size=300)
     table: pa.Table = frame.to_arrow()
