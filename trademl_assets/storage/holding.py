@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -45,10 +46,14 @@ def hold_folder(folder: Path) -> HeldFolder:
     """
     try:
         while True:
-            folder.mkdir(parents=True, exist_ok=True)
             try:
+                folder.mkdir(parents=True, exist_ok=True)
                 file = (folder / HELD_FILE).open("ab")
             except FileNotFoundError:  # removed in between
+                continue
+            except FileExistsError:  # so it was, between two looks of pathlib, unless something else is in the way
+                if _is_in_the_way(folder):
+                    raise
                 continue
             fcntl.flock(file, fcntl.LOCK_SH)
             if _is_there(file, folder / HELD_FILE):
@@ -108,6 +113,13 @@ def remove_unheld(folder: Path, *, unless: str | None = None) -> bool:
             return not folder.exists()
     except OSError as error:
         raise StorageError(f"{folder} cannot be removed: {error} -> check the folder") from error
+
+
+def _is_in_the_way(folder: Path) -> bool:
+    """Tell whether there is something of that name that is no folder."""
+    with contextlib.suppress(FileNotFoundError):
+        return not stat.S_ISDIR(folder.lstat().st_mode)
+    return False
 
 
 def _let_go(file: BinaryIO) -> None:
