@@ -6,10 +6,13 @@ BIN := $(CURDIR)/$(VENV)/bin
 DATA ?= ../shared/data
 DEPLOYMENT ?= demo
 
+# pip compiles one file after the other; some packages bring templates that are no Python.
+compile = $(BIN)/python -m compileall -q -j 2 $(VENV)/lib >/dev/null || true
+
 # environment.sh exports DAGSTER_HOME and the rest, so the history of every target lasts.
 enter = . ./environment.sh $(1) && cd "$$DAGSTER_HOME"
 
-.PHONY: demo real-sample ui mlflow test lint bench gpu-install gpu-check install install-dev system-packages clean
+.PHONY: demo real-sample ui mlflow test suite lint bench gpu-install gpu-check install install-dev system-packages clean
 
 demo: install ## the planted market, from raw rows to a report
 	$(call enter,demo) && trademl run demo
@@ -24,7 +27,10 @@ ui: install ## the web interface, on loopback only: make ui DEPLOYMENT=real_samp
 mlflow: install ## the tracking interface, on loopback only
 	$(call enter,$(DEPLOYMENT)) && mlflow ui --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri "sqlite:///$$TRADEML_VAR/$(DEPLOYMENT)/mlflow.db"
 
-test: install-dev lint
+test: install-dev ## the linters beside the tests, which end last
+	$(MAKE) --no-print-directory -j 2 lint suite
+
+suite: install-dev
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: install-dev
@@ -52,11 +58,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install -q -c constraints.txt -e "."
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e "."
+	$(compile)
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e ".[dev]"
+	$(compile)
 	touch $@ $(VENV)/.installed
 
 system-packages: ## what the tests need from Debian: a browser that looks at the UI, a PostgreSQL server, openssl for its certificate

@@ -16,30 +16,26 @@ from trademl_assets_tests.training.test_options import ADAM, SGD
 from trademl_assets_tests.training.test_several_answers import ALL
 from trademl_assets_tests.training.test_windows_alone import ANCHORED, AVERAGES, TCN, WINDOW
 
-SOFTMAX = {"kind": "softmax"}
 SMOOTHED = {"kind": "cross_entropy", "class_weights": "balanced", "label_smoothing": 0.1}
 RULES = [{"weights": "encoder.*", "l1": 0.1, "l2": 0.5, "norm": {"kind": "max", "limit": 0.3}}]
 MODELS: dict[str, dict[str, Any]] = {
-    "averages": {},
+    "averages of flat books under rules": {
+        "book": {"kind": "flat", "slots": None},
+        "head": {"kind": "softmax"},
+        "regularisation": RULES,
+    },
     "anchored": {"history": ANCHORED},
     "window": {"history": WINDOW},
     "tcn": {"history": {**TCN, "dilations": [1, 2]}},
-    "softmax": {"head": SOFTMAX},
-    "flat books": {"book": {"kind": "flat", "slots": None}},
-    "convolutions": {"encoder": CONVOLUTIONS},
     "mirrored": {"mirrored": True},
-    "several answers": {"answers": ALL},
-    "rules": {"regularisation": RULES},
-    "no context": {"clock": False, "long_term": None, "context": None},
+    "several answers of convolutions": {"answers": ALL, "encoder": CONVOLUTIONS},
 }
 TRAININGS: dict[str, dict[str, Any]] = {
-    "balanced": {"loss": SMOOTHED},
-    "likelihood": {"loss": {"kind": "likelihood"}},
+    "balanced, adam": {"loss": SMOOTHED, "optimiser": {**ADAM, "kind": "adam"}},
+    "likelihood, sgd": {"loss": {"kind": "likelihood"}, "optimiser": SGD},
     "focal": {"loss": {"kind": "focal", "gamma": 2.0, "class_weights": "balanced"}},
     "binary": {"loss": {"kind": "binary"}},
     "ranked": {"loss": {"kind": "ranked", "cross_entropy_share": 0.5}},
-    "sgd": {"optimiser": SGD},
-    "adam": {"optimiser": {**ADAM, "kind": "adam"}},
 }
 CASES: dict[str, dict[str, Any]] = {
     **{name: {"model": changes} for name, changes in MODELS.items()},
