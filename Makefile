@@ -31,7 +31,7 @@ test: install-dev ## the linters beside the tests, which end last
 	$(MAKE) --no-print-directory -j 2 lint suite
 
 suite: install-dev
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 lint: install-dev
 	$(BIN)/ruff check .
