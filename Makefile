@@ -12,7 +12,7 @@ compile = $(BIN)/python -m compileall -q -j 2 $(VENV)/lib >/dev/null || true
 # environment.sh exports DAGSTER_HOME and the rest, so the history of every target lasts.
 enter = . ./environment.sh $(1) && cd "$$DAGSTER_HOME"
 
-.PHONY: demo real-sample ui mlflow test suite lint bench gpu-install gpu-check install install-dev system-packages clean
+.PHONY: demo real-sample ui mlflow test lint bench gpu-install gpu-check install install-dev system-packages clean
 
 demo: install ## the planted market, from raw rows to a report
 	$(call enter,demo) && trademl run demo
@@ -27,16 +27,13 @@ ui: install ## the web interface, on loopback only: make ui DEPLOYMENT=real_samp
 mlflow: install ## the tracking interface, on loopback only
 	$(call enter,$(DEPLOYMENT)) && mlflow ui --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri "sqlite:///$$TRADEML_VAR/$(DEPLOYMENT)/mlflow.db"
 
-test: install-dev ## the linters beside the tests, which end last
-	$(MAKE) --no-print-directory -j 2 lint suite
-
-suite: install-dev
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
+test: install-dev lint
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports
 
 bench: install-dev ## ratios against peers, one line a benchmark
