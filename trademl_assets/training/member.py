@@ -1,4 +1,4 @@
-"""Trains one member: seeds, Lightning's trainer, retries, the best weights restored."""
+"""Trains one member: seeds, Lightning's trainer, retries, the kept weights restored."""
 
 import warnings
 from collections.abc import Callable
@@ -158,7 +158,6 @@ class _Attempt:
         self._weights = weights
         steps = self._data.steps_per_epoch * parameters.max_epochs
         self.module = MemberModule(self._network, parameters, steps, self._weights, grid)
-        self.begun: Path | None = None
         self.is_first_process = True
 
     def run(
@@ -189,18 +188,16 @@ class _Attempt:
         watching += [*build_stopping(parameters), kept, history, progress, resume, EpochCallback(on_epoch)]
         trainer = build_trainer(parameters, checkpoints.folder, watching, processes)
         self.is_first_process = trainer.is_global_zero
-        if self.is_first_process:
-            checkpoints.prepare()
-        self.begun, self.module.recoveries = of_the_first(
+        begun, self.module.recoveries = of_the_first(
             processes, lambda: (checkpoints.latest(lambda line: report(line, {})), checkpoints.recoveries)
         )
-        if self.begun is not None:
-            report(f"member {position[0]}/{position[1]} (seed {self._seed}): goes on from {self.begun.stem}", {})
+        if begun is not None:
+            report(f"member {position[0]}/{position[1]} (seed {self._seed}): goes on from {begun.stem}", {})
         draw_apart(self._seed, trainer.global_rank)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches come ready-made
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
-            trainer.fit(self.module, datamodule=self._data, ckpt_path=self.begun, weights_only=True)
+            trainer.fit(self.module, datamodule=self._data, ckpt_path=begun, weights_only=True)
         self._network.load_state_dict(kept.weights)
         return TrainedMember(
             seed=self._seed,
